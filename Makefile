@@ -1,0 +1,52 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types slow bench golden results readme clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## create .venv and install the pinned dependencies
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cerolab needs Python 3.11 or newer; run make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## the main job in under a minute: a quick regret sweep with its figures
+	$(BIN)/python -m sim.regret_sweep --quick
+
+test: $(STAMP)  ## the whole test suite but the slow tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(STAMP)  ## mypy, strict on the library
+	$(BIN)/mypy
+
+slow: $(STAMP)  ## the slow tests, with many more random examples
+	$(BIN)/python -m pytest -m slow --hypothesis-profile thorough
+
+bench: $(STAMP)  ## time the scheduler, the oracle and the simulator; writes results/bench
+	$(BIN)/python -m benchmarks.run
+
+golden: $(STAMP)  ## regenerate the golden allocations (say why in the commit)
+	$(BIN)/python -m tests.golden
+
+results: $(STAMP)  ## redo the committed results: the default sweep and the paper's scale
+	$(BIN)/python -m sim.regret_sweep
+	$(BIN)/python -m sim.paper_scale
+
+readme: $(STAMP)  ## rewrite the generated numbers of README.md from the committed records
+	$(BIN)/python -m analysis.readme
+
+clean:  ## remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,150 @@
+"""What passes between an allocator and a rollout loop: Allocation, Feedback and the Allocator protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from cerolab.errors import InvalidValueError
+from cerolab.problem import AllocationProblem
+
+# Axis suffixes, the same everywhere: _M pool prompts, _A admitted prompts of this wave, _K rounds,
+# _G responses of a group, _S seeds, _T tokens.
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Allocation:
+    """Which prompts get how many units in this wave, in priority order.
+
+    Attributes:
+        prompts: int64 [A], distinct prompt ids in 0..M-1; the first is served first.
+        units: int64 [A], allocation units of each prompt, >= 1.
+        last_wave: False while a method that probes first still has a wave to come in this round.
+
+    The arrays are stored read-only; a writable input is copied.
+    """
+
+    prompts: IntArray
+    units: IntArray
+    last_wave: bool = True
+
+    def __post_init__(self) -> None:
+        for field in ("prompts", "units"):
+            object.__setattr__(self, field, _read_only_integers(field, getattr(self, field)))
+        if self.prompts.shape != self.units.shape:
+            raise InvalidValueError(
+                "units", self.units.shape, f"differs in shape from prompts {self.prompts.shape}", "give one a prompt"
+            )
+        if self.units.size and self.units.min() < 1:
+            raise InvalidValueError("units", int(self.units.min()), "is below 1", "leave prompts without units out")
+        if self.prompts.size and self.prompts.min() < 0:
+            raise InvalidValueError("prompts", int(self.prompts.min()), "is negative", "use ids in 0..M-1")
+
+    @classmethod
+    def empty(cls, last_wave: bool = True) -> Allocation:
+        """An allocation that admits nobody; the round still counts."""
+        none = np.empty(0, np.int64)
+        return cls(none, none, last_wave)
+
+    @property
+    def num_groups(self) -> int:
+        """A, the number of admitted prompts, each of which gets one group."""
+        return int(self.prompts.size)
+
+    @property
+    def num_units(self) -> int:
+        """Units of the whole wave."""
+        return int(self.units.sum())
+
+    def matches(self, other: Allocation) -> bool:
+        """Whether both admit the same prompts with the same units in the same order and wave."""
+        return self is other or (
+            self.last_wave == other.last_wave
+            and np.array_equal(self.prompts, other.prompts)
+            and np.array_equal(self.units, other.units)
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Feedback:
+    """What the verifier said of the responses of an allocation, one entry an admitted prompt.
+
+    Attributes:
+        num_responses: [A] responses that were generated and graded.
+        reward_sum: [A] sum of their rewards in [0, 1]; with binary rewards the number of successes.
+        reward_sq_sum: [A] sum of squared rewards, needed for graded rewards only; None means binary rewards.
+
+    ``cerolab.feedback.validated`` checks it against the allocation it answers.
+    """
+
+    num_responses: npt.ArrayLike
+    reward_sum: npt.ArrayLike
+    reward_sq_sum: npt.ArrayLike | None = None
+
+
+class Wave(NamedTuple):
+    """One wave of a round with the feedback it got."""
+
+    allocation: Allocation
+    feedback: Feedback
+
+
+@runtime_checkable
+class Allocator(Protocol):
+    """Decides each round which prompts get rollouts and how many; the same object in simulator and training.
+
+    A round is one or more waves of ``allocate()`` -> rollouts -> ``observe()``, the last with
+    ``Allocation.last_wave`` True. Subclass ``cerolab.base.BaseAllocator`` to get the bookkeeping for free.
+    """
+
+    name: str
+    problem: AllocationProblem
+
+    @property
+    def done(self) -> bool:
+        """Whether the horizon is over or the budget spent: ``allocate()`` would admit nobody."""
+
+    def allocate(self) -> Allocation:
+        """The next wave."""
+
+    def observe(self, allocation: Allocation, feedback: Feedback) -> None:
+        """Learn from the wave's rollouts; rejected feedback leaves the state as it was."""
+
+    def training_mask(self, round_feedback: Sequence[Wave]) -> BoolArray:
+        """bool [groups of the round, in wave order]: the groups to train on."""
+
+    def predicted_success(self) -> FloatArray:
+        """[M] predicted success rate p-hat before the next decision; nan where the method has none."""
+
+    def predicted_value(self) -> FloatArray:
+        """[M] predicted reward variance q-hat before the next decision; nan where the method has none."""
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers to log: price, remaining units, ..."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a checkpoint needs, arrays and scalars only."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly where ``state_dict()`` was taken."""
+
+
+def _read_only_integers(field: str, value: Any) -> IntArray:
+    array = np.asarray(value)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise InvalidValueError(
+            field, f"{array.dtype}{list(array.shape)}", "is not a vector of integers", "give int64 [A]"
+        )
+    if array.dtype != np.int64:
+        array = array.astype(np.int64)
+    elif array.flags.writeable:
+        array = array.copy()
+    array.flags.writeable = False
+    return array

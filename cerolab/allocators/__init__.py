@@ -1,0 +1,1 @@
+"""One allocator, one file. Make them by name: ``cerolab.make("cero", problem)``."""

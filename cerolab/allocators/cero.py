@@ -1,0 +1,149 @@
+"""CERO: where and when to allocate rollouts, as online resource allocation with bandit feedback.
+
+Problem: a fixed budget of B units over K rounds, success rates unknown, utility of a prompt's exposure saturating.
+Source: Zong, Wang, Hu, Jiang, Shen, "CERO: Where and When to Allocate Rollouts for RL Post-Training",
+arXiv 2606.05606 v2, algorithm 1 (sec. 4); equation numbers are that paper's.
+
+| paper | here | meaning |
+|---|---|---|
+| vartheta_i | ``slope_M`` | normalised slope of the prompt's utility, theta_i = cbar * vartheta_i |
+| nu | ``price`` | normalised budget price, mu = cbar * nu |
+| a_i, b_i, rho | ``posterior`` | Beta state with forgetting (5) |
+| qhat_i | ``posterior.expected_variance`` | value of a rollout (6); ``curvature_M`` caches 4 * qhat_i |
+| Ntilde | ``_virtual()`` | virtual allocation, before the budget cuts it off (8) |
+| gamma | ``step_slope``, ``step_price`` | step sizes, 1/sqrt(K) by default |
+
+Guarantee: regret per prompt falls like 1/sqrt(K) plus terms for estimation error and drift, for any feedback
+((11) and (12); ``cerolab.regret``).
+Worst case: prompts that never succeed keep their first slope until their posterior says so, about
+log(1/slope)/step visits each, so a pool of hopeless prompts costs coverage before anything is learned.
+
+Deviations: none by default. ``catch_up=True`` is the paper's "reserve-aware catch-up", which it names (app. G) but
+does not define. Here: with L rounds left (this one included) at most (L-1)*C units can be spent later, so a round
+executes at least remaining - (L-1)*C units; what the virtual allocation falls short of that is filled with further
+prompts by decreasing margin. The duals still step on the virtual allocation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cerolab.allocation import Allocation
+from cerolab.bayes import PosteriorAllocator, PosteriorOptions
+from cerolab.dual import SlopeStep, price_step
+from cerolab.errors import InvalidValueError
+from cerolab.feedback import CheckedFeedback
+from cerolab.problem import AllocationProblem
+from cerolab.projection import best_allocation, fill_in_order
+from cerolab.registry import register
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CeroOptions(PosteriorOptions):
+    """Hyper-parameters of CERO.
+
+    Attributes:
+        price: nu_1 in [0, 1], the first normalised budget price.
+        step_slope, step_price: gamma > 0; None means 1/sqrt(K).
+        saturation: lambda > 0 that the method plans with; None means the problem's.
+        catch_up: spend what would otherwise be left over at the end (see the module's Deviations).
+    """
+
+    price: float = 0.5
+    step_slope: float | None = None
+    step_price: float | None = None
+    saturation: float | None = None
+    catch_up: bool = False
+
+
+@register
+class Cero(PosteriorAllocator[CeroOptions]):
+    """Algorithm 1. State: slopes [M], one price, the posterior."""
+
+    name = "cero"
+    Options = CeroOptions
+
+    def __init__(self, problem: AllocationProblem, seed: int, options: CeroOptions):
+        super().__init__(problem, seed, options)
+        if not 0.0 <= options.price <= 1.0:
+            raise InvalidValueError("price", options.price, "is outside [0, 1]", "give the normalised price nu_1")
+        default_step = 1.0 / math.sqrt(problem.num_rounds)
+        self._step_price = _positive("step_price", options.step_price, default_step)
+        saturation = _positive("saturation", options.saturation, problem.saturation)
+        self._step_slopes = SlopeStep(
+            problem,
+            _positive("step_slope", options.step_slope, default_step),
+            max_slope=saturation / problem.exposure_scale,
+        )
+        self.price = float(options.price)
+        self.curvature_M = 4.0 * self.posterior.expected_variance()
+        self.slope_M = self.curvature_M.copy()  # vartheta_i = 4 qhat_i at the start
+
+    def _virtual(self) -> Allocation:
+        """Ntilde: prompts with a positive margin slope - price by decreasing margin, N_max each up to C (8)."""
+        problem = self.problem
+        return best_allocation(self.slope_M, self.tie_rank_M, problem.capacity, problem.max_units, floor=self.price)
+
+    def _select(self) -> Allocation:
+        """The executed allocation: the virtual one, cut off at the remaining budget."""
+        problem, virtual = self.problem, self._virtual()
+        if self.options.catch_up:
+            later = (problem.num_rounds - self.round_index - 1) * problem.capacity
+            if self.remaining - later > virtual.num_units:
+                return best_allocation(
+                    self.slope_M, self.tie_rank_M, self.remaining - later, problem.max_units, floor=None
+                )
+        if virtual.num_units <= self.remaining:
+            return virtual
+        units = fill_in_order(virtual.prompts, problem.max_units, self.remaining)
+        return Allocation(virtual.prompts[: units.size], units)
+
+    def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
+        virtual = self._virtual() if self._is_cut(allocation) else allocation
+        self._update_curvature(allocation, feedback)
+        self._step_slopes(self.slope_M, self.curvature_M, virtual)  # with the new qhat (10)
+        self.price = price_step(self.price, virtual.num_units, self._step_price, self.problem)
+
+    def _is_cut(self, allocation: Allocation) -> bool:
+        """Whether the executed allocation may differ from the virtual one."""
+        return self.options.catch_up or allocation.num_units == self.remaining
+
+    def _update_curvature(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
+        if self._update_posterior(allocation, feedback):
+            self.curvature_M = 4.0 * self.posterior.expected_variance()
+        else:
+            self.curvature_M[allocation.prompts] = 4.0 * self.posterior.expected_variance(allocation.prompts)
+
+    def predicted_value(self) -> np.ndarray:
+        """[M] posterior mean q-hat of the reward variance (6)."""
+        return self.curvature_M / 4.0
+
+    def metrics(self) -> dict[str, float]:
+        """Price, remaining units, mean q-hat and mean slope."""
+        return {
+            **super().metrics(),
+            "price": self.price,
+            "mean_predicted_value": float(self.curvature_M.mean()) / 4.0,
+            "mean_slope": float(self.slope_M.mean()),
+        }
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {**super()._arrays(), "slope": self.slope_M.copy(), "price": np.array(self.price)}
+
+    def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        super()._load_arrays(arrays)
+        self.slope_M = np.array(arrays["slope"], np.float64)
+        self.price = float(arrays["price"])
+        self.curvature_M = 4.0 * self.posterior.expected_variance()
+
+
+def _positive(field: str, value: float | None, default: float) -> float:
+    if value is None:
+        return default
+    if not 0.0 < value < math.inf:
+        raise InvalidValueError(field, value, "is not positive and finite", f"leave it out for {default:g}")
+    return float(value)

@@ -1,0 +1,95 @@
+"""Oracle: knows every prompt's true success rate; simulator only, the headroom above every method.
+
+Source: CERO (arXiv 2606.05606), app. C.2: the largest marginal gains (22), laid out over the rounds by (23).
+Rule: each round, give what is left of the budget to the largest marginal gains under the current true rates, counting
+the exposure that prompts already have, and execute the first round of the even plan for it. With fixed rates this
+reaches the exact optimum. With moving rates it is the best plan that does not foresee them, not OPT_dyn.
+Worst case: rates that move fast, where what is best now is not what is best over the horizon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cerolab import oracle, utility
+from cerolab.allocation import Allocation, FloatArray, IntArray
+from cerolab.base import BaseAllocator
+from cerolab.errors import InvalidValueError
+from cerolab.feedback import CheckedFeedback
+from cerolab.problem import AllocationProblem
+from cerolab.registry import register
+
+RateSource = npt.ArrayLike | Callable[[], npt.ArrayLike]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OracleOptions:
+    """What the oracle knows.
+
+    Attributes:
+        rate: true reward variances q [M] in [0, 1/4], or a function that returns the present ones.
+    """
+
+    rate: Any = None  # RateSource; None is refused
+
+
+@register
+class Oracle(BaseAllocator[OracleOptions]):
+    """State: exposures int64 [M]."""
+
+    name = "oracle"
+    Options = OracleOptions
+
+    def __init__(self, problem: AllocationProblem, seed: int, options: OracleOptions):
+        super().__init__(problem, seed, options)
+        if options.rate is None:
+            raise InvalidValueError(
+                "rate", None, "is missing", "give the true reward variances q [M]; only a simulator knows them"
+            )
+        self.exposure_M: IntArray = np.zeros(problem.num_prompts, np.int64)
+        self._planned_for: FloatArray | None = None
+        self._plan_M: IntArray = self.exposure_M
+
+    def _rate(self) -> FloatArray:
+        rate = self.options.rate
+        return oracle.checked_rates(rate() if callable(rate) else rate, self.problem)
+
+    def _select(self) -> Allocation:
+        rate_M = self._rate()
+        rounds_left = self.problem.num_rounds - self.round_index
+        if self._planned_for is None or not np.array_equal(rate_M, self._planned_for):
+            self._plan_M, _ = oracle.largest_gains(
+                utility.curvature(rate_M, self.problem),
+                self.exposure_M,
+                rounds_left * self.problem.max_units,
+                self.remaining,
+            )
+            self._planned_for = rate_M.copy()
+        units_M = oracle.first_round_of_plan(self._plan_M, rounds_left)
+        prompts = np.flatnonzero(units_M)
+        return Allocation(prompts, units_M[prompts])
+
+    def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
+        self.exposure_M[allocation.prompts] += allocation.units
+        self._plan_M = self._plan_M.copy()
+        self._plan_M[allocation.prompts] -= allocation.units
+
+    def predicted_value(self) -> FloatArray:
+        """[M] the true rates."""
+        return self._rate()
+
+    def options_dict(self) -> dict[str, Any]:
+        """Nothing that could be written down: the rates are the scenario's."""
+        return {}
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {"exposure": self.exposure_M.copy()}
+
+    def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.exposure_M = np.array(arrays["exposure"], np.int64)
+        self._planned_for = None

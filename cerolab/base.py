@@ -1,0 +1,183 @@
+"""What every allocator shares: turn-taking, feedback checks, the pace of spending, checkpoints.
+
+A method is a subclass with three pure-ish parts: ``_select`` chooses from the state without changing it,
+``_learn`` changes the state from checked feedback, ``_arrays`` / ``_load_arrays`` name the state's arrays.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from cerolab import feedback as feedback_checks
+from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray, Wave
+from cerolab.errors import ProtocolError, StateError
+from cerolab.feedback import CheckedFeedback
+from cerolab.problem import AllocationProblem
+
+STATE_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoOptions:
+    """Options of a method that has none."""
+
+
+OptionsT = TypeVar("OptionsT")
+
+
+class BaseAllocator(ABC, Generic[OptionsT]):
+    """Base class of allocators; see ``cerolab.allocation.Allocator`` for the interface.
+
+    Class attributes that a subclass sets:
+        name: registry name.
+        Options: a frozen dataclass of hyper-parameters with defaults.
+
+    Attributes:
+        problem, seed, options: as given to ``make``.
+        round_index: rounds completed.
+        remaining: units of the budget that this allocator has not used yet.
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[Any]] = NoOptions
+
+    def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
+        self.problem = problem
+        self.seed = int(seed)
+        self.options = options
+        self.round_index = 0
+        self.remaining = problem.budget
+        self._pending: Allocation | None = None
+
+    # --- the part that a method writes -------------------------------------------------------------------------
+
+    @abstractmethod
+    def _select(self) -> Allocation:
+        """Choose the next wave, within capacity, caps and ``self.remaining``; must not change the state."""
+
+    @abstractmethod
+    def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
+        """Update the state; ``self.round_index`` and ``self.remaining`` are still those of the decision."""
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """The state as named arrays, copied or never changed in place."""
+
+    @abstractmethod
+    def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """The inverse of ``_arrays``; raises before it changes anything."""
+
+    # --- the public interface ----------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> bool:
+        """Whether the horizon is over or the budget spent."""
+        return self.remaining == 0 or self.round_index >= self.problem.num_rounds
+
+    def allocate(self) -> Allocation:
+        """The next wave; asked again before ``observe`` it is the same one."""
+        if self._pending is None:
+            self._pending = Allocation.empty() if self.done else self._select()
+        return self._pending
+
+    def observe(self, allocation: Allocation, feedback: Feedback) -> None:
+        """Learn from the rollouts of the last allocation.
+
+        Args:
+            allocation: what ``allocate()`` returned.
+            feedback: arrays [A] in the allocation's order.
+
+        Raises:
+            ProtocolError: ``allocation`` is not the last one, or none is open.
+            InvalidValueError: the feedback cannot be true; see ``cerolab.feedback.validated``.
+            In both cases the state stays as it was.
+        """
+        if self._pending is None:
+            raise ProtocolError(f"{self.name}: observe() without an open allocation; call allocate() first")
+        if not self._pending.matches(allocation):
+            raise ProtocolError(
+                f"{self.name}: feedback for another allocation ({allocation.num_groups} groups, "
+                f"{allocation.num_units} units) than the last one ({self._pending.num_groups} groups, "
+                f"{self._pending.num_units} units) of round {self.round_index}; answer each allocate() once"
+            )
+        checked = feedback_checks.validated(allocation, feedback, self.problem)
+        if self.round_index < self.problem.num_rounds:
+            self._learn(allocation, checked)
+        self.remaining -= allocation.num_units
+        if allocation.last_wave:
+            self.round_index += 1
+        self._pending = None
+
+    def training_mask(self, round_feedback: Sequence[Wave]) -> BoolArray:
+        """bool [groups of the round, in wave order]: train on every group, unless a method says otherwise."""
+        return np.ones(sum(wave.allocation.num_groups for wave in round_feedback), np.bool_)
+
+    def predicted_success(self) -> FloatArray:
+        """[M] predicted success rates; nan where the method has none."""
+        return np.full(self.problem.num_prompts, np.nan)
+
+    def predicted_value(self) -> FloatArray:
+        """[M] predicted reward variances q-hat; nan where the method has none."""
+        return np.full(self.problem.num_prompts, np.nan)
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers to log."""
+        return {"remaining": float(self.remaining), "round": float(self.round_index)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a checkpoint needs: scalars, strings and arrays, no pickles.
+
+        Taken between ``allocate()`` and ``observe()`` it is the state before the decision, which is made again.
+        """
+        return {**self._identity(), "round_index": self.round_index, "remaining": self.remaining, **self._arrays()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly where ``state_dict()`` was taken.
+
+        Raises:
+            StateError: of another schema version, method, problem, seed or options, or damaged; nothing is changed.
+        """
+        for key, mine in self._identity().items():
+            if key not in state:
+                raise StateError(f"{self.name}: the state lacks {key!r}; was it saved by state_dict()?")
+            theirs = np.asarray(state[key]).item()
+            if theirs != mine:
+                raise StateError(f"{self.name}: the state has {key}={theirs}, this allocator {key}={mine}")
+        expected = self._arrays()
+        for key, array in expected.items():
+            if key not in state:
+                raise StateError(f"{self.name}: the state lacks {key!r}; was it saved by state_dict()?")
+            shape = np.asarray(state[key]).shape
+            if shape != array.shape:
+                raise StateError(f"{self.name}: the state's {key} has shape {shape}, expected {array.shape}")
+        round_index, remaining = (int(state[key]) for key in ("round_index", "remaining"))
+        if not (0 <= round_index <= self.problem.num_rounds and 0 <= remaining <= self.problem.budget):
+            raise StateError(f"{self.name}: the state has round_index={round_index}, remaining={remaining}")
+        self._load_arrays({key: np.asarray(value) for key, value in state.items()})
+        self.round_index, self.remaining, self._pending = round_index, remaining, None
+
+    def options_dict(self) -> dict[str, Any]:
+        """The options as JSON-ready values, for records and checkpoints."""
+        return asdict(self.options)  # type: ignore[call-overload, no-any-return]
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "schema_version": STATE_SCHEMA,
+            "method": self.name,
+            "seed": self.seed,
+            "problem": json.dumps(self.problem.to_dict(), sort_keys=True),
+            "options": json.dumps(self.options_dict(), sort_keys=True),
+        }
+
+    # --- shared rules -------------------------------------------------------------------------------------------
+
+    def even_quota(self) -> int:
+        """Units of this round at an even pace: the spend catches up with floor((k+1) B / K), never above C."""
+        due = self.problem.target_spend(self.round_index + 1) - (self.problem.budget - self.remaining)
+        return max(0, min(due, self.problem.capacity, self.remaining))

@@ -1,0 +1,92 @@
+"""Base of the allocators that keep a posterior of each prompt's reward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from cerolab import seeding
+from cerolab.allocation import Allocation, FloatArray, IntArray
+from cerolab.base import BaseAllocator
+from cerolab.errors import InvalidValueError
+from cerolab.feedback import CheckedFeedback
+from cerolab.posterior import Posterior, Prior
+from cerolab.problem import AllocationProblem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PosteriorOptions:
+    """Options of every method with a posterior.
+
+    Attributes:
+        prior: (a0, b0) of the Beta prior, or "pool" to learn it from the whole pool (empirical Bayes), starting
+            from (1, 1) and refitted each time the pool's evidence has grown by a quarter.
+        forgetting: rho in (0, 1], evidence kept a round (5).
+        tie_seed: seeds the fixed random order in which ties are broken; None takes the allocator's seed.
+    """
+
+    prior: Prior | Literal["pool"] = (1.0, 1.0)
+    forgetting: float = 1.0
+    tie_seed: int | None = None
+
+
+OptionsT = TypeVar("OptionsT", bound=PosteriorOptions)
+
+
+class PosteriorAllocator(BaseAllocator[OptionsT]):
+    """Keeps the posterior and a fixed tie order; a subclass selects.
+
+    State: ``posterior`` (arrays [M]), ``fitted_evidence`` (responses in the pool when the prior was last fitted).
+    ``tie_rank_M`` is int64 [M], a seeded permutation: the smaller rank wins a tie.
+    """
+
+    Options = PosteriorOptions
+
+    def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
+        super().__init__(problem, seed, options)
+        self._learns_prior = isinstance(options.prior, str)
+        if self._learns_prior and options.prior != "pool":
+            raise InvalidValueError("prior", options.prior, "is not known", 'give (a0, b0) or "pool"')
+        prior = (1.0, 1.0) if isinstance(options.prior, str) else options.prior
+        self.posterior = Posterior.create(problem.num_prompts, prior, options.forgetting)
+        self._fitted_evidence = 0.0
+        tie_seed = seed if options.tie_seed is None else options.tie_seed
+        self.tie_rank_M: IntArray = seeding.generator("tie order", tie_seed).permutation(problem.num_prompts)
+
+    def predicted_success(self) -> FloatArray:
+        """[M] posterior mean p-hat."""
+        return self.posterior.mean()
+
+    def predicted_value(self) -> FloatArray:
+        """[M] posterior mean q-hat of the reward variance (6)."""
+        return self.posterior.expected_variance()
+
+    def _update_posterior(self, allocation: Allocation, feedback: CheckedFeedback) -> bool:
+        """Take the feedback in (5); True where other prompts' q-hat may have changed as well."""
+        self.posterior.update(
+            allocation.prompts,
+            feedback.num_responses,
+            feedback.reward_sum,
+            None if feedback.binary else feedback.reward_sq_sum,
+        )
+        changed_all = self.posterior.forgetting != 1.0
+        if self._learns_prior:
+            evidence = float(self.posterior.num_responses.sum())
+            if not 0.8 * evidence <= self._fitted_evidence <= 1.25 * evidence:
+                self.posterior.refit_prior()
+                self._fitted_evidence = evidence
+                changed_all = True
+        return changed_all
+
+    def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
+        self._update_posterior(allocation, feedback)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {**self.posterior.state_dict(), "fitted_evidence": np.array(self._fitted_evidence)}
+
+    def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.posterior = Posterior.from_state(arrays, self.options.forgetting)
+        self._fitted_evidence = float(arrays["fitted_evidence"])

@@ -1,0 +1,53 @@
+"""Errors that name the field, the value and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class CerolabError(ValueError):
+    """Base of every error that cerolab raises for bad input or misuse."""
+
+
+class InvalidValueError(CerolabError):
+    """A setting or an array has a value that cannot be used.
+
+    The message reads ``field=value problem; remedy``.
+    """
+
+    def __init__(self, field: str, value: object, problem: str, remedy: str):
+        self.field, self.value, self.problem, self.remedy = field, value, problem, remedy
+        super().__init__(f"{field}={value!r} {problem}; {remedy}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, object, str, str]]:
+        return type(self), (self.field, self.value, self.problem, self.remedy)
+
+
+class UnknownNameError(CerolabError):
+    """A name that is not in a known list; the message lists the known ones and the nearest."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        near = get_close_matches(str(name), self.known, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        super().__init__(f"unknown {kind} {name!r}{hint}; known: {', '.join(self.known) or 'none'}")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
+        return type(self), (self.kind, self.name, self.known)
+
+
+class ProtocolError(CerolabError):
+    """allocate() and observe() were called out of turn, or with an allocation that is not the last one."""
+
+
+class StateError(CerolabError):
+    """A saved state belongs to another problem, method or schema version, or is damaged."""
+
+
+class OverspendError(CerolabError):
+    """An allocation would break the round capacity, a prompt's cap or the budget; nothing was spent."""
+
+
+class RecordError(CerolabError):
+    """A run record is missing, foreign, damaged or of another schema version."""

@@ -1,0 +1,94 @@
+"""Checking that feedback answers an allocation, before any state is touched."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cerolab.allocation import Allocation, Feedback, FloatArray
+from cerolab.errors import InvalidValueError
+from cerolab.problem import AllocationProblem
+
+
+class CheckedFeedback(NamedTuple):
+    """Feedback as float64 arrays [A]; for binary rewards ``reward_sq_sum`` equals ``reward_sum``."""
+
+    num_responses: FloatArray
+    reward_sum: FloatArray
+    reward_sq_sum: FloatArray
+    binary: bool
+
+
+def validated(allocation: Allocation, feedback: Feedback, problem: AllocationProblem) -> CheckedFeedback:
+    """The feedback as arrays, or an error that names the field, the prompt and the remedy.
+
+    Raises:
+        InvalidValueError: a wrong length, a value that is not finite or negative, a number of responses that is
+            not g * units, more successes than responses, or fractional sums without ``reward_sq_sum``.
+    """
+    num_responses = _vector("num_responses", feedback.num_responses, allocation)
+    reward_sum = _vector("reward_sum", feedback.reward_sum, allocation)
+    expected = allocation.units * problem.responses_per_unit
+    _require(
+        num_responses == expected,
+        "num_responses",
+        num_responses,
+        allocation,
+        f"is not units * responses_per_unit (here * {problem.responses_per_unit})",
+        "report every response of the group, each once",
+    )
+    _require(
+        reward_sum <= num_responses,
+        "reward_sum",
+        reward_sum,
+        allocation,
+        "is above num_responses: more successes than responses",
+        "rewards must lie in [0, 1]",
+    )
+    binary = feedback.reward_sq_sum is None
+    if binary:
+        _require(
+            reward_sum == np.floor(reward_sum),
+            "reward_sum",
+            reward_sum,
+            allocation,
+            "is not a whole number of successes",
+            "give reward_sq_sum as well for graded rewards",
+        )
+        return CheckedFeedback(num_responses, reward_sum, reward_sum, True)
+    reward_sq_sum = _vector("reward_sq_sum", feedback.reward_sq_sum, allocation)
+    tolerance = 1e-9 * num_responses
+    _require(
+        (reward_sq_sum <= reward_sum + tolerance) & (reward_sum**2 <= num_responses * (reward_sq_sum + tolerance)),
+        "reward_sq_sum",
+        reward_sq_sum,
+        allocation,
+        "is not between reward_sum**2 / num_responses and reward_sum",
+        "sum the squares of rewards in [0, 1]",
+    )
+    return CheckedFeedback(num_responses, reward_sum, reward_sq_sum, False)
+
+
+def _vector(field: str, value: Any, allocation: Allocation) -> FloatArray:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidValueError(field, value, "is not an array of numbers", "give one number a prompt") from None
+    if array.shape != allocation.prompts.shape:
+        raise InvalidValueError(
+            field,
+            list(array.shape),
+            f"is not the shape of the allocation's prompts {list(allocation.prompts.shape)}",
+            "give one entry an admitted prompt, in the allocation's order",
+        )
+    # One comparison rejects nan (never >= 0), negatives and infinities.
+    _require((array >= 0) & (array < np.inf), field, array, allocation, "is not finite and >= 0", "count responses")
+    return array
+
+
+def _require(good: Any, field: str, array: FloatArray, allocation: Allocation, problem: str, remedy: str) -> None:
+    if not good.all():
+        at = int(np.flatnonzero(~good)[0])
+        prompt = int(allocation.prompts[at])
+        raise InvalidValueError(f"{field}[{at}]", float(array[at]), f"of prompt {prompt} {problem}", remedy)

@@ -1,0 +1,205 @@
+"""Posterior of each prompt's reward, and the expected reward variance q-hat that CERO allocates by.
+
+Source: CERO (arXiv 2606.05606), sec. 3. A prompt's Beta state (5) is kept as discounted sums over its responses,
+alpha = a0 + reward_sum and beta = b0 + num_responses - reward_sum, which makes forgetting one product and lets the
+prior change under the data (empirical Bayes).
+
+Graded rewards in [0, 1] use a Dirichlet-process posterior with the same prior weight s0 = a0 + b0: the expected
+variance of a draw from DP(s, H) is s/(s+1) times the variance of H. With a Bernoulli base measure and binary
+rewards this is exactly (6), so one rule covers both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize
+from scipy.special import betaln
+
+from cerolab.allocation import FloatArray, IntArray
+from cerolab.errors import InvalidValueError
+
+Prior = tuple[float, float]
+
+
+def expected_variance(alpha: npt.ArrayLike, beta: npt.ArrayLike) -> FloatArray:
+    """q-hat = E[P(1-P)] = ab / ((a+b)(a+b+1)) in [0, 1/4] for P ~ Beta(a, b) (6)."""
+    alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)
+    total = alpha + beta
+    return (alpha / total) * (beta / (total + 1.0))
+
+
+def variance_second_moment(alpha: npt.ArrayLike, beta: npt.ArrayLike) -> FloatArray:
+    """E[P^2 (1-P)^2] = a(a+1)b(b+1) / (s(s+1)(s+2)(s+3)), s = a + b."""
+    alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)
+    s = alpha + beta
+    return (alpha / s) * ((alpha + 1.0) / (s + 1.0)) * (beta / (s + 2.0)) * ((beta + 1.0) / (s + 3.0))
+
+
+def variance_sd(alpha: npt.ArrayLike, beta: npt.ArrayLike) -> FloatArray:
+    """Posterior standard deviation of P(1-P) for P ~ Beta(a, b)."""
+    second = variance_second_moment(alpha, beta) - expected_variance(alpha, beta) ** 2
+    return np.sqrt(np.maximum(second, 0.0))
+
+
+def expected_variance_error(num_responses: npt.ArrayLike, prior_weight: float) -> FloatArray:
+    """Proposition 2: a bound on E|q-hat_n - q| after n responses, s0 = a0 + b0 (7)."""
+    n = np.asarray(num_responses, np.float64)
+    return np.sqrt(n) / (2 * (n + prior_weight)) + prior_weight / (n + prior_weight) + 1 / (4 * (n + prior_weight + 1))
+
+
+@dataclass(slots=True)
+class Posterior:
+    """Discounted reward sums of every prompt under a Beta prior; binary or graded rewards.
+
+    Attributes:
+        prior: (a0, b0), pseudo-successes and pseudo-failures, both > 0.
+        forgetting: rho in (0, 1]; a round multiplies the evidence by it (5).
+        num_responses: [M] discounted responses.
+        reward_sum: [M] discounted sum of rewards.
+        reward_sq_sum: [M] discounted sum of squared rewards; None while every reward was binary.
+
+    Raises:
+        InvalidValueError: a prior that is not positive and finite, or a forgetting outside (0, 1].
+    """
+
+    prior: Prior
+    forgetting: float
+    num_responses: FloatArray
+    reward_sum: FloatArray
+    reward_sq_sum: FloatArray | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        self.prior = checked_prior(self.prior)
+        rho = self.forgetting
+        if not 0 < rho <= 1:
+            raise InvalidValueError(
+                "forgetting", rho, "is outside (0, 1]", "use 1.0 to keep all evidence, 0.9, say, to fade it"
+            )
+
+    @classmethod
+    def create(cls, num_prompts: int, prior: Prior = (1.0, 1.0), forgetting: float = 1.0) -> Posterior:
+        """A posterior without evidence for ``num_prompts`` prompts."""
+        return cls(prior, forgetting, np.zeros(num_prompts), np.zeros(num_prompts))
+
+    @property
+    def alpha(self) -> FloatArray:
+        """[M] a = a0 + discounted successes."""
+        return self.prior[0] + self.reward_sum
+
+    @property
+    def beta(self) -> FloatArray:
+        """[M] b = b0 + discounted failures."""
+        return self.prior[1] + (self.num_responses - self.reward_sum)
+
+    def mean(self, at: IntArray | slice = slice(None)) -> FloatArray:
+        """Posterior mean of the success rate, or of the mean reward: (a0 + reward sum) / (s0 + responses)."""
+        a0, b0 = self.prior
+        return (a0 + self.reward_sum[at]) / (a0 + b0 + self.num_responses[at])
+
+    def expected_variance(self, at: IntArray | slice = slice(None)) -> FloatArray:
+        """q-hat, the posterior mean of the within-prompt reward variance (6), for all or for some prompts."""
+        a0, b0 = self.prior
+        reward_sum, num_responses = self.reward_sum[at], self.num_responses[at]
+        if self.reward_sq_sum is None:
+            return expected_variance(a0 + reward_sum, b0 + (num_responses - reward_sum))
+        weight = a0 + b0 + num_responses
+        mean = (a0 + reward_sum) / weight
+        second = (a0 + self.reward_sq_sum[at]) / weight  # a Bernoulli(a0/s0) base measure: its r^2 is its r
+        return np.maximum(second - mean**2, 0.0) * (weight / (weight + 1.0))
+
+    def update(
+        self, prompts: IntArray, num_responses: FloatArray, reward_sum: FloatArray, reward_sq_sum: FloatArray | None
+    ) -> None:
+        """One round: fade all evidence by rho, then add the new one (5).
+
+        Args:
+            prompts: [A] distinct ids.
+            num_responses, reward_sum: [A].
+            reward_sq_sum: [A], or None for binary rewards.
+        """
+        if self.reward_sq_sum is None and reward_sq_sum is not None:
+            self.reward_sq_sum = self.reward_sum.copy()  # binary so far: r^2 = r
+        sums = [(self.num_responses, num_responses), (self.reward_sum, reward_sum)]
+        if self.reward_sq_sum is not None:
+            sums.append((self.reward_sq_sum, reward_sum if reward_sq_sum is None else reward_sq_sum))
+        for total, new in sums:
+            if self.forgetting != 1.0:
+                total *= self.forgetting
+            total[prompts] += new
+
+    def refit_prior(self) -> None:
+        """Replace the prior by the pool's maximum-likelihood one (empirical Bayes); see ``fit_prior``."""
+        self.prior = fit_prior(self.reward_sum, self.num_responses)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Arrays only: the prior and the sums."""
+        state = {
+            "prior": np.array(self.prior),
+            "num_responses": self.num_responses.copy(),
+            "reward_sum": self.reward_sum.copy(),
+        }
+        if self.reward_sq_sum is not None:
+            state["reward_sq_sum"] = self.reward_sq_sum.copy()
+        return state
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, np.ndarray], forgetting: float) -> Posterior:
+        """The inverse of ``state_dict``."""
+        prior = (float(state["prior"][0]), float(state["prior"][1]))
+        squares = state.get("reward_sq_sum")
+        return cls(
+            prior,
+            forgetting,
+            np.array(state["num_responses"], np.float64),
+            np.array(state["reward_sum"], np.float64),
+            None if squares is None else np.array(squares, np.float64),
+        )
+
+
+def checked_prior(prior: object) -> Prior:
+    """(a0, b0) as floats.
+
+    Raises:
+        InvalidValueError: not a pair of positive finite numbers.
+    """
+    try:
+        a0, b0 = (float(x) for x in prior)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise InvalidValueError("prior", prior, "is not a pair of numbers", "give (a0, b0), e.g. (1, 1)") from None
+    if not (0 < a0 < math.inf and 0 < b0 < math.inf):
+        raise InvalidValueError("prior", (a0, b0), "is not positive and finite", "give (a0, b0), e.g. (1, 1)")
+    return a0, b0
+
+
+def fit_prior(reward_sum: FloatArray, num_responses: FloatArray, most_weight: float = 100.0) -> Prior:
+    """The pool-wide empirical-Bayes prior: maximum beta-binomial likelihood of all prompts with responses.
+
+    Prompts with the same counts are pooled first, so the cost does not grow with M. A weak Exponential(1) penalty on
+    a0 and b0 of one prompt's weight keeps it finite; with no data it returns (1, 1).
+
+    Args:
+        reward_sum, num_responses: [M], may be fractional (forgetting, graded rewards).
+        most_weight: upper bound of a0 and of b0.
+    """
+    seen = num_responses > 0
+    if not seen.any():
+        return 1.0, 1.0
+    # A quarter of a response is fine enough for fractional counts.
+    counts = np.rint(4 * np.stack([reward_sum[seen], num_responses[seen] - reward_sum[seen]], axis=1)) / 4
+    pairs, weight = np.unique(counts, axis=0, return_counts=True)
+    successes, failures = pairs[:, 0], pairs[:, 1]
+
+    def loss(log_prior: FloatArray) -> float:
+        a, b = np.exp(log_prior)
+        likelihood = weight @ (betaln(a + successes, b + failures) - betaln(a, b))
+        return float((a + b - likelihood) / weight.sum())
+
+    bound = (math.log(1e-2), math.log(most_weight))
+    best = optimize.minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=[bound, bound])
+    a0, b0 = np.exp(best.x)
+    return float(a0), float(b0)

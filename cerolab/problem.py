@@ -1,0 +1,117 @@
+"""The allocation problem (1): one fixed rollout budget over a horizon of scheduler rounds."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cerolab.errors import InvalidValueError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationProblem:
+    """Sizes and limits of one horizon. Units, not responses, unless a name says otherwise.
+
+    Source: CERO (arXiv 2606.05606), sec. 2, constraints (1) and utility (3).
+
+    Attributes:
+        num_prompts: M, prompts in the pool.
+        num_rounds: K, scheduler rounds in the horizon.
+        budget: B, allocation units that may be spent over the horizon; 0 < B <= K*C.
+        capacity: C, units that one round can execute; C <= M*N_max.
+        max_units: N_max, units that one prompt can get in one round.
+        responses_per_unit: g, generated responses in one unit.
+        saturation: lambda > 0, how fast the utility of exposure saturates.
+
+    Raises:
+        InvalidValueError: a size is not a positive integer, or a constraint of (1) is broken.
+    """
+
+    num_prompts: int
+    num_rounds: int
+    budget: int
+    capacity: int
+    max_units: int = 1
+    responses_per_unit: int = 1
+    saturation: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field in ("num_prompts", "num_rounds", "budget", "capacity", "max_units", "responses_per_unit"):
+            object.__setattr__(self, field, _positive_integer(field, getattr(self, field)))
+        saturation = self.saturation
+        if isinstance(saturation, bool) or not isinstance(saturation, (int, float)) or not 0 < saturation < math.inf:
+            raise InvalidValueError("saturation", saturation, "is not a positive finite number", "use 1.0, say")
+        object.__setattr__(self, "saturation", float(saturation))
+        most_per_round = self.num_prompts * self.max_units
+        if self.capacity > most_per_round:
+            raise InvalidValueError(
+                "capacity",
+                self.capacity,
+                f"exceeds num_prompts * max_units = {self.num_prompts} * {self.max_units} = {most_per_round}",
+                f"lower capacity to at most {most_per_round} or raise max_units",
+            )
+        most = self.num_rounds * self.capacity
+        if self.budget > most:
+            raise InvalidValueError(
+                "budget",
+                self.budget,
+                f"exceeds num_rounds * capacity = {self.num_rounds} * {self.capacity} = {most}",
+                f"lower budget to at most {most} or raise capacity to at least {-(-self.budget // self.num_rounds)}",
+            )
+
+    @property
+    def exposure_scale(self) -> float:
+        """R = B/M, the equal share of a prompt, in units."""
+        return self.budget / self.num_prompts
+
+    @property
+    def horizon_exposure(self) -> int:
+        """Z = K*N_max, the largest exposure that a prompt can reach, in units."""
+        return self.num_rounds * self.max_units
+
+    @property
+    def max_slope(self) -> float:
+        """cbar = lambda/R, the largest marginal utility of a unit (3)."""
+        return self.saturation / self.exposure_scale
+
+    @property
+    def mean_spend(self) -> float:
+        """Bbar = B/K, the average spend of a round, in units."""
+        return self.budget / self.num_rounds
+
+    @property
+    def mean_units(self) -> float:
+        """Nbar = B/(K*M), the average spend on a prompt in a round, in units."""
+        return self.budget / (self.num_rounds * self.num_prompts)
+
+    @property
+    def price_scale(self) -> float:
+        """G_B = max(Bbar, C - Bbar), the range of the price's gradient (10), in units."""
+        return max(self.mean_spend, self.capacity - self.mean_spend)
+
+    @property
+    def budget_responses(self) -> int:
+        """g*B, the budget in generated responses."""
+        return self.budget * self.responses_per_unit
+
+    def target_spend(self, round_index: int) -> int:
+        """Units an even pace has spent after ``round_index`` rounds: floor(round_index * B / K)."""
+        return round_index * self.budget // self.num_rounds
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain numbers, for records and checkpoints."""
+        return asdict(self)
+
+
+def _positive_integer(field: str, value: Any) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidValueError(field, value, "is not an integer", "give a whole number >= 1") from None
+    if number < 1:
+        raise InvalidValueError(field, value, "is not positive", "give a whole number >= 1")
+    return number

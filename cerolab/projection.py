@@ -1,0 +1,103 @@
+"""Projections onto the dual box and the round polytope, and the linear maximiser over the latter.
+
+The round polytope is P_C = {n in [0, N_max]^M : sum n <= C}; its vertices are integral when N_max and C are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from cerolab.allocation import Allocation, FloatArray, IntArray
+from cerolab.errors import InvalidValueError
+
+
+def project_box(x: npt.ArrayLike, low: float = 0.0, high: float = 1.0) -> FloatArray:
+    """Euclidean projection onto [low, high]^M; used by the dual step (10).
+
+    Raises:
+        InvalidValueError: low > high.
+    """
+    if low > high:
+        raise InvalidValueError("low", low, f"is above high={high!r}", "swap them")
+    return np.clip(np.asarray(x, dtype=np.float64), low, high)
+
+
+def project_capped_simplex(x: npt.ArrayLike, capacity: float, max_units: float) -> FloatArray:
+    """Euclidean projection of x [M] onto P_C = {n in [0, max_units]^M : sum n <= capacity}.
+
+    Exact: with sum clip(x) > capacity the projection is clip(x - tau, 0, max_units), and the sum is piecewise linear
+    in tau, so tau follows from the sorted break points. O(M log M).
+
+    Raises:
+        InvalidValueError: a negative capacity or max_units, or x not finite.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    for field, bound in (("capacity", capacity), ("max_units", max_units)):
+        if not bound >= 0:
+            raise InvalidValueError(field, bound, "is negative or nan", "give a number >= 0")
+    if not np.isfinite(x).all():
+        raise InvalidValueError("x", x[~np.isfinite(x)][0], "is not finite", "project finite vectors only")
+    clipped = np.clip(x, 0.0, max_units)
+    if clipped.sum() <= capacity:
+        return clipped
+    # sum_i clip(x_i - tau, 0, u) loses slope -1 for each i with x_i - u < tau < x_i.
+    breaks = np.concatenate([x - max_units, x])
+    order = np.argsort(breaks, kind="stable")
+    breaks = breaks[order]
+    active = np.cumsum(np.where(order < x.size, 1.0, -1.0))  # prompts strictly between 0 and the cap after a break
+    drops = np.concatenate([[0.0], np.cumsum(active[:-1] * np.diff(breaks))])
+    sums = max_units * x.size - drops  # the sum at each break point, decreasing
+    at = int(np.searchsorted(-sums, -capacity, side="right")) - 1  # the last break whose sum is >= capacity
+    slope = active[at]
+    tau = breaks[at] + ((sums[at] - capacity) / slope if slope > 0 else 0.0)
+    return np.clip(x - tau, 0.0, max_units)
+
+
+def top_scores(score_M: FloatArray, tie_rank_M: IntArray, count: int, floor: float | None = 0.0) -> IntArray:
+    """Ids of the ``count`` largest scores above ``floor``, best first, ties by increasing ``tie_rank_M``.
+
+    Selection is by partition, so only the admitted prompts are sorted. ``floor=None`` makes every prompt eligible.
+    """
+    if floor is None:
+        chosen = np.arange(score_M.size)
+    else:
+        chosen = np.flatnonzero(score_M > floor)
+    if count <= 0:
+        return chosen[:0]
+    score = score_M[chosen]
+    if chosen.size > count:
+        threshold = np.partition(score, chosen.size - count)[chosen.size - count]
+        above, tied = np.flatnonzero(score > threshold), np.flatnonzero(score == threshold)
+        missing = count - above.size
+        if tied.size > missing:
+            tied = tied[np.argpartition(tie_rank_M[chosen[tied]], missing - 1)[:missing]]
+        kept = np.concatenate([above, tied])
+        chosen, score = chosen[kept], score[kept]
+    return chosen[np.lexsort((tie_rank_M[chosen], -score))]
+
+
+def fill_in_order(prompts: IntArray, max_units: int, units: int) -> IntArray:
+    """Units of prompts served in order: max_units each while ``units`` last, the last may get the residual.
+
+    Returns int64 [n] with n <= len(prompts), every entry >= 1.
+    """
+    full = min(prompts.size, units // max_units)
+    residual = units - full * max_units if full < prompts.size else 0
+    out = np.full(full + (residual > 0), max_units, dtype=np.int64)
+    if residual:
+        out[-1] = residual
+    return out
+
+
+def best_allocation(
+    score_M: FloatArray, tie_rank_M: IntArray, capacity: int, max_units: int, floor: float | None = 0.0
+) -> Allocation:
+    """The integral maximiser of sum_i score_i * n_i over P_C, in priority order (8).
+
+    Prompts with a positive score by decreasing score get max_units each while the capacity lasts; the last may get
+    the residual. ``floor=None`` fills the capacity whatever the sign of the scores.
+    """
+    prompts = top_scores(score_M, tie_rank_M, -(-capacity // max_units), floor)
+    units = fill_in_order(prompts, max_units, capacity)
+    return Allocation(prompts[: units.size], units)

@@ -1,0 +1,1 @@
+"""Naive reference implementations, written from the paper's equations; they share no code with cerolab."""
