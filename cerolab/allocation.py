@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -27,6 +27,7 @@ class Allocation:
         prompts: int64 [A], distinct prompt ids in 0..M-1; the first is served first.
         units: int64 [A], allocation units of each prompt, >= 1.
         last_wave: False while a method that probes first still has a wave to come in this round.
+        num_units: units of the whole wave (derived).
 
     The arrays are stored read-only; a writable input is copied.
     """
@@ -34,10 +35,11 @@ class Allocation:
     prompts: IntArray
     units: IntArray
     last_wave: bool = True
+    num_units: int = field(init=False)
 
     def __post_init__(self) -> None:
-        for field in ("prompts", "units"):
-            object.__setattr__(self, field, _read_only_integers(field, getattr(self, field)))
+        for name in ("prompts", "units"):
+            object.__setattr__(self, name, _read_only_integers(name, getattr(self, name)))
         if self.prompts.shape != self.units.shape:
             raise InvalidValueError(
                 "units", self.units.shape, f"differs in shape from prompts {self.prompts.shape}", "give one a prompt"
@@ -46,6 +48,7 @@ class Allocation:
             raise InvalidValueError("units", int(self.units.min()), "is below 1", "leave prompts without units out")
         if self.prompts.size and self.prompts.min() < 0:
             raise InvalidValueError("prompts", int(self.prompts.min()), "is negative", "use ids in 0..M-1")
+        object.__setattr__(self, "num_units", int(self.units.sum()))
 
     @classmethod
     def empty(cls, last_wave: bool = True) -> Allocation:
@@ -57,11 +60,6 @@ class Allocation:
     def num_groups(self) -> int:
         """A, the number of admitted prompts, each of which gets one group."""
         return int(self.prompts.size)
-
-    @property
-    def num_units(self) -> int:
-        """Units of the whole wave."""
-        return int(self.units.sum())
 
     def matches(self, other: Allocation) -> bool:
         """Whether both admit the same prompts with the same units in the same order and wave."""
@@ -104,8 +102,11 @@ class Allocator(Protocol):
     ``Allocation.last_wave`` True. Subclass ``cerolab.base.BaseAllocator`` to get the bookkeeping for free.
     """
 
-    name: str
     problem: AllocationProblem
+
+    @property
+    def name(self) -> str:
+        """The registry name."""
 
     @property
     def done(self) -> bool:

@@ -164,7 +164,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
 
     def options_dict(self) -> dict[str, Any]:
         """The options as JSON-ready values, for records and checkpoints."""
-        return asdict(self.options)  # type: ignore[call-overload, no-any-return]
+        return asdict(self.options)  # type: ignore[call-overload]
 
     def _identity(self) -> dict[str, Any]:
         return {

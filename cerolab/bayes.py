@@ -9,12 +9,13 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from cerolab import seeding
-from cerolab.allocation import Allocation, FloatArray, IntArray
+from cerolab.allocation import Allocation, FloatArray
 from cerolab.base import BaseAllocator
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
 from cerolab.posterior import Posterior, Prior
 from cerolab.problem import AllocationProblem
+from cerolab.projection import TieOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
     """Keeps the posterior and a fixed tie order; a subclass selects.
 
     State: ``posterior`` (arrays [M]), ``fitted_evidence`` (responses in the pool when the prior was last fitted).
-    ``tie_rank_M`` is int64 [M], a seeded permutation: the smaller rank wins a tie.
+    ``ties`` is one seeded permutation of the pool, fixed for the run.
     """
 
     Options = PosteriorOptions
@@ -54,7 +55,7 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
         self.posterior = Posterior.create(problem.num_prompts, prior, options.forgetting)
         self._fitted_evidence = 0.0
         tie_seed = seed if options.tie_seed is None else options.tie_seed
-        self.tie_rank_M: IntArray = seeding.generator("tie order", tie_seed).permutation(problem.num_prompts)
+        self.ties = TieOrder(seeding.generator("tie order", tie_seed).permutation(problem.num_prompts))
 
     def predicted_success(self) -> FloatArray:
         """[M] posterior mean p-hat."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cerolab.allocation import Allocation, Feedback, FloatArray
+from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 
@@ -30,8 +30,37 @@ def validated(allocation: Allocation, feedback: Feedback, problem: AllocationPro
     num_responses = _vector("num_responses", feedback.num_responses, allocation)
     reward_sum = _vector("reward_sum", feedback.reward_sum, allocation)
     expected = allocation.units * problem.responses_per_unit
+    binary = feedback.reward_sq_sum is None
+    squares = reward_sum if binary else _vector("reward_sq_sum", feedback.reward_sq_sum, allocation)
+    # One pass in the good case; comparisons with nan are false.
+    good = (num_responses == expected) & (reward_sum >= 0) & (reward_sum <= num_responses)
+    good &= reward_sum == np.floor(reward_sum) if binary else _squares_fit(num_responses, reward_sum, squares)
+    if not good.all():
+        _explain(allocation, problem, num_responses, reward_sum, None if binary else squares)
+    return CheckedFeedback(num_responses, reward_sum, squares, binary)
+
+
+def _squares_fit(num_responses: FloatArray, reward_sum: FloatArray, squares: FloatArray) -> BoolArray:
+    slack = 1e-9 * num_responses
+    return (squares <= reward_sum + slack) & (reward_sum**2 <= num_responses * (squares + slack))
+
+
+def _explain(
+    allocation: Allocation,
+    problem: AllocationProblem,
+    num_responses: FloatArray,
+    reward_sum: FloatArray,
+    squares: FloatArray | None,
+) -> None:
+    """Raise for the first rule that is broken."""
+    given = {"num_responses": num_responses, "reward_sum": reward_sum}
+    if squares is not None:
+        given["reward_sq_sum"] = squares
+    for field, array in given.items():
+        finite = (array >= 0) & (array < np.inf)
+        _require(finite, field, array, allocation, "is not finite and >= 0", "count responses and sum their rewards")
     _require(
-        num_responses == expected,
+        num_responses == allocation.units * problem.responses_per_unit,
         "num_responses",
         num_responses,
         allocation,
@@ -46,8 +75,7 @@ def validated(allocation: Allocation, feedback: Feedback, problem: AllocationPro
         "is above num_responses: more successes than responses",
         "rewards must lie in [0, 1]",
     )
-    binary = feedback.reward_sq_sum is None
-    if binary:
+    if squares is None:
         _require(
             reward_sum == np.floor(reward_sum),
             "reward_sum",
@@ -56,18 +84,15 @@ def validated(allocation: Allocation, feedback: Feedback, problem: AllocationPro
             "is not a whole number of successes",
             "give reward_sq_sum as well for graded rewards",
         )
-        return CheckedFeedback(num_responses, reward_sum, reward_sum, True)
-    reward_sq_sum = _vector("reward_sq_sum", feedback.reward_sq_sum, allocation)
-    tolerance = 1e-9 * num_responses
-    _require(
-        (reward_sq_sum <= reward_sum + tolerance) & (reward_sum**2 <= num_responses * (reward_sq_sum + tolerance)),
-        "reward_sq_sum",
-        reward_sq_sum,
-        allocation,
-        "is not between reward_sum**2 / num_responses and reward_sum",
-        "sum the squares of rewards in [0, 1]",
-    )
-    return CheckedFeedback(num_responses, reward_sum, reward_sq_sum, False)
+    else:
+        _require(
+            _squares_fit(num_responses, reward_sum, squares),
+            "reward_sq_sum",
+            squares,
+            allocation,
+            "is not between reward_sum**2 / num_responses and reward_sum",
+            "sum the squares of rewards in [0, 1]",
+        )
 
 
 def _vector(field: str, value: Any, allocation: Allocation) -> FloatArray:
@@ -82,12 +107,10 @@ def _vector(field: str, value: Any, allocation: Allocation) -> FloatArray:
             f"is not the shape of the allocation's prompts {list(allocation.prompts.shape)}",
             "give one entry an admitted prompt, in the allocation's order",
         )
-    # One comparison rejects nan (never >= 0), negatives and infinities.
-    _require((array >= 0) & (array < np.inf), field, array, allocation, "is not finite and >= 0", "count responses")
     return array
 
 
-def _require(good: Any, field: str, array: FloatArray, allocation: Allocation, problem: str, remedy: str) -> None:
+def _require(good: BoolArray, field: str, array: FloatArray, allocation: Allocation, problem: str, remedy: str) -> None:
     if not good.all():
         at = int(np.flatnonzero(~good)[0])
         prompt = int(allocation.prompts[at])

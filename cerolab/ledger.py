@@ -54,17 +54,18 @@ class BudgetLedger:
                 the round's capacity or the remaining budget, or a round after the last.
         """
         problem, prompts, units = self.problem, allocation.prompts, allocation.units
-        total = int(units.sum())
+        total = allocation.num_units
         if self.round_index >= problem.num_rounds and total:
             raise OverspendError(f"round {self.round_index}: the horizon of {problem.num_rounds} rounds is over")
         if prompts.size:
-            if int(prompts.max()) >= problem.num_prompts:
+            ordered = np.sort(prompts)
+            if ordered[-1] >= problem.num_prompts:
                 raise OverspendError(
-                    f"prompts has id {int(prompts.max())}, the pool has {problem.num_prompts} (ids start at 0)"
+                    f"prompts has id {ordered[-1]}, the pool has {problem.num_prompts} (ids start at 0)"
                 )
-            if np.unique(prompts).size != prompts.size:
-                ids, counts = np.unique(prompts, return_counts=True)
-                raise OverspendError(f"prompt {int(ids[counts > 1][0])} is named twice in one wave; sum its units")
+            twice = ordered[1:] == ordered[:-1]
+            if twice.any():
+                raise OverspendError(f"prompt {ordered[1:][twice][0]} is named twice in one wave; sum its units")
             had = units
             if self._round_waves:
                 earlier_M = np.zeros(problem.num_prompts, np.int64)

@@ -54,27 +54,80 @@ def project_capped_simplex(x: npt.ArrayLike, capacity: float, max_units: float) 
     return np.clip(x - tau, 0.0, max_units)
 
 
-def top_scores(score_M: FloatArray, tie_rank_M: IntArray, count: int, floor: float | None = 0.0) -> IntArray:
-    """Ids of the ``count`` largest scores above ``floor``, best first, ties by increasing ``tie_rank_M``.
+class TieOrder:
+    """A fixed order of the pool in which ties are broken.
 
-    Selection is by partition, so only the admitted prompts are sorted. ``floor=None`` makes every prompt eligible.
+    Args:
+        rank_M: a permutation of 0..M-1; of two prompts with equal scores the one with the smaller rank wins.
+
+    Raises:
+        InvalidValueError: not a permutation.
     """
-    if floor is None:
-        chosen = np.arange(score_M.size)
-    else:
-        chosen = np.flatnonzero(score_M > floor)
+
+    def __init__(self, rank_M: npt.ArrayLike):
+        rank = np.asarray(rank_M)
+        if rank.ndim != 1 or rank.dtype.kind not in "iu" or (np.bincount(rank, minlength=rank.size) != 1).any():
+            raise InvalidValueError("rank_M", list(rank.shape), "is no permutation of 0..M-1", "rank every prompt once")
+        kind = np.int32 if rank.size < 2**31 else np.int64
+        self.rank_M = rank.astype(kind)
+        self.order_M = np.empty_like(self.rank_M)  # prompts by rank
+        self.order_M[rank] = np.arange(rank.size, dtype=kind)
+
+    def first_equal(self, score_M: FloatArray, value: float, count: int, share: float) -> IntArray:
+        """The first ``count`` prompts in this order whose score is ``value``, where a share of the pool has it.
+
+        Looks no further along the order than it must. At least ``count`` prompts must have the score.
+        """
+        found: list[IntArray] = []
+        missing, start = count, 0
+        while missing > 0:
+            stop = start + int(1.2 * missing / share) + 1024
+            ahead = self.order_M[start:stop]
+            equal = ahead[score_M[ahead] == value][:missing].astype(np.int64)
+            found.append(equal)
+            missing, start = missing - equal.size, stop
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+_SAMPLE = 1 << 13  # scores looked at to guess a threshold
+
+
+def top_scores(score_M: FloatArray, ties: TieOrder, count: int, floor: float | None = 0.0) -> IntArray:
+    """Ids of the ``count`` largest scores above ``floor``, best first, ties by ``ties``.
+
+    A large pool is cut at a threshold guessed from a sample, then partitioned; only the admitted prompts are sorted.
+    ``floor=None`` makes every prompt eligible.
+    """
     if count <= 0:
-        return chosen[:0]
+        return np.empty(0, np.int64)
+    least = -np.inf if floor is None else floor
+    guess = _guessed_threshold(score_M, count, least)
+    chosen = np.flatnonzero(score_M > guess)
+    if chosen.size < count and guess > least:
+        share = np.count_nonzero(score_M == guess) / score_M.size
+        if chosen.size + round(share * score_M.size) >= count:  # the guess is the threshold, many prompts share it
+            chosen = np.concatenate([chosen, ties.first_equal(score_M, guess, count - chosen.size, share)])
+        else:
+            chosen = np.flatnonzero(score_M > least)
     score = score_M[chosen]
     if chosen.size > count:
         threshold = np.partition(score, chosen.size - count)[chosen.size - count]
         above, tied = np.flatnonzero(score > threshold), np.flatnonzero(score == threshold)
         missing = count - above.size
         if tied.size > missing:
-            tied = tied[np.argpartition(tie_rank_M[chosen[tied]], missing - 1)[:missing]]
+            tied = tied[np.argpartition(ties.rank_M[chosen[tied]], missing - 1)[:missing]]
         kept = np.concatenate([above, tied])
         chosen, score = chosen[kept], score[kept]
-    return chosen[np.lexsort((tie_rank_M[chosen], -score))]
+    return chosen[np.lexsort((ties.rank_M[chosen], -score))]
+
+
+def _guessed_threshold(score_M: FloatArray, count: int, least: float) -> float:
+    """A score that somewhat more than ``count`` prompts are likely to exceed; ``least`` for small pools."""
+    if score_M.size < 4 * _SAMPLE or 4 * count > score_M.size:
+        return least
+    sample = score_M[:: score_M.size // _SAMPLE]
+    rank = int(1.2 * count / score_M.size * sample.size) + 32
+    return max(least, float(np.partition(sample, sample.size - rank)[sample.size - rank]))
 
 
 def fill_in_order(prompts: IntArray, max_units: int, units: int) -> IntArray:
@@ -91,13 +144,13 @@ def fill_in_order(prompts: IntArray, max_units: int, units: int) -> IntArray:
 
 
 def best_allocation(
-    score_M: FloatArray, tie_rank_M: IntArray, capacity: int, max_units: int, floor: float | None = 0.0
+    score_M: FloatArray, ties: TieOrder, capacity: int, max_units: int, floor: float | None = 0.0
 ) -> Allocation:
     """The integral maximiser of sum_i score_i * n_i over P_C, in priority order (8).
 
     Prompts with a positive score by decreasing score get max_units each while the capacity lasts; the last may get
     the residual. ``floor=None`` fills the capacity whatever the sign of the scores.
     """
-    prompts = top_scores(score_M, tie_rank_M, -(-capacity // max_units), floor)
+    prompts = top_scores(score_M, ties, -(-capacity // max_units), floor)
     units = fill_in_order(prompts, max_units, capacity)
     return Allocation(prompts[: units.size], units)

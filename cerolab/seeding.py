@@ -56,4 +56,4 @@ def counter_uniforms(keys: npt.NDArray[np.uint64], counters: npt.NDArray[Any]) -
     x = counters.astype(np.uint64)
     x += np.uint64(1)
     x = x * _GOLDEN + keys
-    return (_mix(x) >> _S11) * 2.0**-53
+    return (_mix(x) >> _S11).astype(np.float64) * 2.0**-53

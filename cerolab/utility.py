@@ -21,13 +21,13 @@ def curvature(rate: npt.ArrayLike, problem: AllocationProblem) -> FloatArray:
 
 def value(curvature: npt.ArrayLike, exposure: npt.ArrayLike) -> FloatArray:
     """U = 1 - exp(-c*z) in [0, 1] (3); exposure z in units."""
-    return -np.expm1(-np.asarray(curvature, dtype=np.float64) * exposure)
+    return -np.expm1(-np.asarray(curvature, dtype=np.float64) * np.asarray(exposure, dtype=np.float64))
 
 
 def marginal(curvature: npt.ArrayLike, exposure: npt.ArrayLike) -> FloatArray:
     """dU/dz = c*exp(-c*z), per unit (3)."""
     curvature = np.asarray(curvature, dtype=np.float64)
-    return curvature * np.exp(-curvature * exposure)
+    return curvature * np.exp(-curvature * np.asarray(exposure, dtype=np.float64))
 
 
 def supporting_exposure(slope: npt.ArrayLike, curvature: npt.ArrayLike, horizon_exposure: float) -> FloatArray:

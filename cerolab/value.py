@@ -17,7 +17,8 @@ def static_value(rate: npt.ArrayLike, exposure: npt.ArrayLike, problem: Allocati
 def path_value(rate_KM: npt.ArrayLike, units_KM: npt.ArrayLike, problem: AllocationProblem) -> float:
     """Value of a plan [K, M] along a path of rates [K, M]: sum of U(q_ik, z_ik) - U(q_ik, z_i,k-1)."""
     curvature_KM = utility.curvature(rate_KM, problem)
-    exposure_KM = np.cumsum(np.asarray(units_KM, np.float64), axis=0)
+    units_KM = np.asarray(units_KM, np.float64)
+    exposure_KM = np.cumsum(units_KM, axis=0)
     before_KM = exposure_KM - units_KM
     return float((utility.value(curvature_KM, exposure_KM) - utility.value(curvature_KM, before_KM)).sum())
 

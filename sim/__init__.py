@@ -1,0 +1,1 @@
+"""The simulator: synthetic prompt populations, how their success rates move, and the sweep that measures regret."""

@@ -86,7 +86,10 @@ class Cero(PosteriorAllocator[CeroOptions]):
     def _virtual(self) -> Allocation:
         """Ntilde: prompts with a positive margin slope - price by decreasing margin, N_max each up to C (8)."""
         problem = self.problem
-        return best_allocation(self.slope_M, self.tie_rank_M, problem.capacity, problem.max_units, floor=self.price)
+        return best_allocation(self.slope_M, self.ties, problem.capacity, problem.max_units, floor=self.price)
+
+    def _positive_margins(self) -> int:
+        return int(np.count_nonzero(self.slope_M > self.price))
 
     def _select(self) -> Allocation:
         """The executed allocation: the virtual one, cut off at the remaining budget."""
@@ -94,9 +97,7 @@ class Cero(PosteriorAllocator[CeroOptions]):
         if self.options.catch_up:
             later = (problem.num_rounds - self.round_index - 1) * problem.capacity
             if self.remaining - later > virtual.num_units:
-                return best_allocation(
-                    self.slope_M, self.tie_rank_M, self.remaining - later, problem.max_units, floor=None
-                )
+                return best_allocation(self.slope_M, self.ties, self.remaining - later, problem.max_units, floor=None)
         if virtual.num_units <= self.remaining:
             return virtual
         units = fill_in_order(virtual.prompts, problem.max_units, self.remaining)
@@ -123,10 +124,11 @@ class Cero(PosteriorAllocator[CeroOptions]):
         return self.curvature_M / 4.0
 
     def metrics(self) -> dict[str, float]:
-        """Price, remaining units, mean q-hat and mean slope."""
+        """Price, units that the next round would spend at this price, remaining units, mean q-hat and mean slope."""
         return {
             **super().metrics(),
             "price": self.price,
+            "virtual_units": float(min(self.problem.capacity, self._positive_margins() * self.problem.max_units)),
             "mean_predicted_value": float(self.curvature_M.mean()) / 4.0,
             "mean_slope": float(self.slope_M.mean()),
         }

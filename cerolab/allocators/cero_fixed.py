@@ -39,7 +39,11 @@ class CeroFixed(Cero):
         return self.even_quota()
 
     def _select(self) -> Allocation:
-        return best_allocation(self.slope_M, self.tie_rank_M, self._quota(), self.problem.max_units, floor=None)
+        return best_allocation(self.slope_M, self.ties, self._quota(), self.problem.max_units, floor=None)
+
+    def metrics(self) -> dict[str, float]:
+        """As CERO's; the quota is what is spent."""
+        return {**super().metrics(), "virtual_units": float(self._quota())}
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         self._update_curvature(allocation, feedback)

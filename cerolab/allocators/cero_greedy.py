@@ -37,7 +37,7 @@ class CeroGreedy(PosteriorAllocator[PosteriorOptions]):
         return utility.value(curvature, self.problem.max_units) * np.exp(-curvature * self.exposure_M[at])
 
     def _select(self) -> Allocation:
-        return best_allocation(self.gain_M, self.tie_rank_M, self.even_quota(), self.problem.max_units, floor=None)
+        return best_allocation(self.gain_M, self.ties, self.even_quota(), self.problem.max_units, floor=None)
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         self.exposure_M[allocation.prompts] += allocation.units

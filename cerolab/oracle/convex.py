@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +20,7 @@ def solve_static_cvxpy(rate: npt.ArrayLike, problem: AllocationProblem) -> Optim
         InvalidValueError: bad rates.
         ImportError: cvxpy is missing.
     """
-    import cvxpy as cp
+    cp: Any = importlib.import_module("cvxpy")  # imported late, and untyped
 
     c_M = utility.curvature(checked_rates(rate, problem), problem)
     scale = problem.exposure_scale  # solve in multiples of the equal share: well conditioned

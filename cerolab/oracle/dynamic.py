@@ -9,7 +9,9 @@ its integral solutions are the optimum.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,8 +71,9 @@ def solve_dynamic(q_path: npt.ArrayLike, problem: AllocationProblem) -> DynamicO
         InvalidValueError: a bad path, or an instance that is too large (use ``dynamic_upper_bound``).
         ImportError: cvxpy is missing.
     """
-    import cvxpy as cp
     from scipy import sparse
+
+    cp: Any = importlib.import_module("cvxpy")  # imported late, and untyped
 
     path_KM = checked_path(q_path, problem)
     num_rounds, num_prompts, most = problem.num_rounds, problem.num_prompts, problem.max_units
@@ -110,7 +113,7 @@ def solve_dynamic(q_path: npt.ArrayLike, problem: AllocationProblem) -> DynamicO
     per_round = sparse.csr_matrix((n_E.astype(float), (k_E, arcs)), shape=(num_rounds, num_arcs))
     per_round = sparse.hstack([per_round] * num_prompts, format="csr")
 
-    def programme(flow: cp.Variable) -> cp.Problem:
+    def programme(flow: Any) -> Any:
         return cp.Problem(
             cp.Maximize(gain_ME.ravel() @ flow),
             [

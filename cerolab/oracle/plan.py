@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from cerolab.allocation import IntArray
@@ -20,7 +22,7 @@ def feasible_plan(exposure_M: IntArray, num_rounds: int) -> list[tuple[IntArray,
     order = np.lexsort((prompt, round_))
     edges = np.searchsorted(round_[order], np.arange(num_rounds + 1))
     prompt, units = prompt[order], units[order]
-    return [(prompt[a:b], units[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(prompt[a:b], units[a:b]) for a, b in pairwise(edges)]
 
 
 def first_round_of_plan(exposure_M: IntArray, num_rounds: int) -> IntArray:

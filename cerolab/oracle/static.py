@@ -1,7 +1,8 @@
 """Exact full-information optima of problem (1) for fixed rates, each with a certificate.
 
 Source: CERO (arXiv 2606.05606), app. C.2. With fixed rates the value depends on terminal exposures alone, so the
-optimum is water-filling (21) and over integers the B largest marginal gains (22). Rates that move along a given path need the time-expanded programme in ``cerolab.oracle.dynamic``.
+optimum is water-filling (21) and over integers the B largest marginal gains (22).
+Rates that move along a given path need the time-expanded programme in ``cerolab.oracle.dynamic``.
 """
 
 from __future__ import annotations

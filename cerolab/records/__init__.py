@@ -1,0 +1,27 @@
+"""Run records: one schema for simulator and training, written crash-safe, read with clear errors.
+
+A run is a directory ``<source>/<experiment>/<run_id>/`` with ``run.json`` and the tables of
+``cerolab.records.schema`` as parquet files.
+"""
+
+from cerolab.records.pack import PACKED_FILE, pack_experiment, read_infos
+from cerolab.records.provenance import provenance
+from cerolab.records.reader import Run, find_runs, read_run, read_schedule
+from cerolab.records.schema import SCHEMA_VERSION, TABLES
+from cerolab.records.settings import RunSettings
+from cerolab.records.writer import RunWriter
+
+__all__ = [
+    "PACKED_FILE",
+    "SCHEMA_VERSION",
+    "TABLES",
+    "Run",
+    "RunSettings",
+    "RunWriter",
+    "find_runs",
+    "pack_experiment",
+    "provenance",
+    "read_infos",
+    "read_run",
+    "read_schedule",
+]

@@ -1,0 +1,59 @@
+"""Files that are whole or absent: written aside, flushed to disk, then renamed into place."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from cerolab.errors import RecordError
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, flush it, rename it; on any error ``path`` is untouched.
+
+    Raises:
+        RecordError: the disk is full, or the place cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with aside.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise RecordError(f"cannot write {path}: {error.strerror or error}; the file before it is unchanged") from error
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON atomically; nan and infinities are refused, they are no JSON."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_atomically(path, lambda stream: stream.write(text.encode()))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        RecordError: missing, not JSON, or no object; names the file.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist; is {path.parent} a run directory?") from None
+    except (ValueError, OSError) as error:
+        raise RecordError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise RecordError(f"{path} holds no JSON object")
+    return value

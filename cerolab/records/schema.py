@@ -1,0 +1,112 @@
+"""The columns of every table of a run record, with their units. The same for simulator and training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+INFO_KEYS = (
+    "schema_version",
+    "source",
+    "experiment",
+    "run_id",
+    "method",
+    "options",
+    "problem",
+    "seed",
+    "scenario",
+    "detail",
+    "provenance",
+    "started",
+    "finished",
+    "status",
+    "results",
+)
+
+NUM_BINS = 20  # of predicted success rate, for selection lift and calibration
+
+
+class Column(NamedTuple):
+    """A column: name, Arrow type, meaning with unit."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "rounds": (
+        Column("round", "int64", "round, from 0"),
+        Column("price", "float64", "normalised budget price before the round; nan where the method has none"),
+        Column("virtual_units", "int64", "units of the virtual allocation; the executed ones where there is none"),
+        Column("units", "int64", "units executed"),
+        Column("remaining_units", "int64", "units of the budget left after the round"),
+        Column("waves", "int64", "waves in the round"),
+        Column("groups", "int64", "groups generated"),
+        Column("effective_groups", "int64", "groups with mixed rewards"),
+        Column("trained_groups", "int64", "groups trained on"),
+        Column("responses", "int64", "responses generated"),
+        Column("reward_sum", "float64", "sum of rewards"),
+        Column("tokens", "int64", "tokens generated; 0 in the simulator"),
+        Column("updated", "bool", "whether the policy was updated"),
+        Column("predicted_value_mean", "float64", "mean q-hat of the admitted prompts before the round"),
+        Column("observed_value_mean", "float64", "mean unbiased within-group reward variance of the round"),
+        Column("true_value_mean", "float64", "mean true reward variance of the admitted prompts; nan in training"),
+        Column("value", "float64", "utility gained up to here; nan in training"),
+        Column("pool_histogram", "list<int64>", f"prompts of the pool by predicted success, {NUM_BINS} equal bins"),
+        Column("seconds_allocate", "float64", "seconds in allocate()"),
+        Column("seconds_rollout", "float64", "seconds generating and grading"),
+        Column("seconds_train", "float64", "seconds in the policy update"),
+        Column("seconds_observe", "float64", "seconds in observe()"),
+    ),
+    "groups": (
+        Column("round", "int64", "round, from 0"),
+        Column("wave", "int64", "wave in the round, from 0"),
+        Column("prompt", "int64", "prompt id"),
+        Column("units", "int64", "units executed"),
+        Column("responses", "int64", "responses generated"),
+        Column("reward_sum", "float64", "sum of rewards; successes where rewards are binary"),
+        Column("reward_mean", "float64", "mean reward"),
+        Column("reward_variance", "float64", "unbiased reward variance of the group; nan for one response"),
+        Column("predicted_success", "float64", "p-hat before the decision; nan where the method has none"),
+        Column("predicted_value", "float64", "q-hat before the decision; nan where the method has none"),
+        Column("true_success", "float64", "true success rate; nan in training"),
+        Column("exposure_before", "int64", "units the prompt had before this round"),
+        Column("tokens", "int64", "tokens generated; 0 in the simulator"),
+        Column("trained", "bool", "whether the group was trained on"),
+    ),
+    "evals": (
+        Column("round", "int64", "rounds completed before the evaluation"),
+        Column("responses_spent", "int64", "responses of the budget spent before it"),
+        Column("suite", "string", "evaluation suite"),
+        Column("problem", "string", "problem of the suite; 'all' for the suite's mean"),
+        Column("samples", "int64", "responses a problem, n; 0 where the rate is known exactly"),
+        Column("avg_at_n", "float64", "mean reward"),
+        Column("pass_at_n", "float64", "unbiased share of problems solved by one of n; nan where unknown"),
+    ),
+    "pool": (
+        Column("prompt", "int64", "prompt id"),
+        Column("exposure", "int64", "units over the whole horizon"),
+        Column("true_success_start", "float64", "true success rate before the first round; nan in training"),
+        Column("true_success_end", "float64", "true success rate after the last round; nan in training"),
+        Column("optimal_exposure", "int64", "units under the static optimum; -1 where there is none"),
+    ),
+}
+
+
+def arrow_schema(table: str) -> pa.Schema:
+    """The table's Arrow schema."""
+    import pyarrow as pa
+
+    types: dict[str, Any] = {
+        "int64": pa.int64(),
+        "float64": pa.float64(),
+        "bool": pa.bool_(),
+        "string": pa.string(),
+        "list<int64>": pa.list_(pa.int64()),
+    }
+    return pa.schema([pa.field(column.name, types[column.type], nullable=False) for column in TABLES[table]])

@@ -1,0 +1,62 @@
+"""What identifies a run: its settings, and the run id that follows from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from cerolab.errors import RecordError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Everything that determines a run's outcome, JSON-ready.
+
+    Attributes:
+        source: "sim" or "llm".
+        experiment: name of the sweep or study; one path component.
+        method, options: the allocator and its options.
+        problem: ``AllocationProblem.to_dict()``.
+        seed: the run's seed.
+        scenario: population, dynamics and rewards in the simulator; task and model in training.
+        detail: names of the tables that the run writes.
+    """
+
+    source: str
+    experiment: str
+    method: str
+    problem: dict[str, Any]
+    seed: int
+    options: dict[str, Any] = field(default_factory=dict)
+    scenario: dict[str, Any] = field(default_factory=dict)
+    detail: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("source", "experiment", "method"):
+            value = getattr(self, name)
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+                raise RecordError(f"{name}={value!r} cannot be a folder name; use letters, digits, '.', '_' and '-'")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as they stand in run.json."""
+        return {
+            "source": self.source,
+            "experiment": self.experiment,
+            "method": self.method,
+            "options": self.options,
+            "problem": self.problem,
+            "seed": self.seed,
+            "scenario": self.scenario,
+            "detail": list(self.detail),
+        }
+
+    @property
+    def run_id(self) -> str:
+        """Deterministic, readable, unique: method, sizes, seed and a digest of all settings."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        sizes = f"M{self.problem['num_prompts']}-K{self.problem['num_rounds']}"
+        return f"{self.method}-{sizes}-s{self.seed}-{digest}"

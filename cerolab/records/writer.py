@@ -1,0 +1,149 @@
+"""Writing a run record: append-only, crash-safe, never over another run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cerolab.errors import RecordError
+from cerolab.records.files import read_json, write_json
+from cerolab.records.schema import SCHEMA_VERSION, TABLES
+from cerolab.records.settings import RunSettings
+from cerolab.records.tables import read_table, to_arrow, write_table
+
+_PART_ROWS = {"rounds": 1 << 10, "groups": 1 << 17, "evals": 1 << 12, "pool": 1 << 17}
+
+
+class RunWriter:
+    """One run's record under ``directory/<run_id>/``.
+
+    Rows are buffered, then flushed as numbered parts (``rounds.parts/000000.parquet``), each whole or absent.
+    ``finish`` joins the parts into ``rounds.parquet``, writes the results and marks the run finished; only then do
+    readers take it as a whole. A run that was killed is resumed from a round, or started again from round 0.
+
+    Args:
+        directory: folder of the experiment, ``results/<source>/<experiment>``.
+        settings: what identifies the run.
+        provenance: see ``cerolab.records.provenance``.
+        resume_from: rounds that a checkpoint has completed; rows of later rounds are dropped.
+
+    Raises:
+        RecordError: the run is finished already, or its folder holds a run with other settings.
+    """
+
+    def __init__(
+        self, directory: Path, settings: RunSettings, provenance: Mapping[str, Any], resume_from: int = 0
+    ) -> None:
+        for table in settings.detail:
+            if table not in TABLES:
+                raise RecordError(f"detail names table {table!r}; known: {', '.join(TABLES)}")
+        self.path = Path(directory) / settings.run_id
+        self.settings = settings
+        self._rows: dict[str, dict[str, list[np.ndarray]]] = {table: {} for table in settings.detail}
+        self._num_rows = dict.fromkeys(settings.detail, 0)
+        self._info = {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": settings.run_id,
+            **settings.to_dict(),
+            "provenance": dict(provenance),
+            "started": _now(),
+            "finished": None,
+            "status": "running",
+            "results": {},
+        }
+        if self.path.exists():
+            self._resume(resume_from)
+        else:
+            try:
+                self.path.mkdir(parents=True)
+            except OSError as error:
+                raise RecordError(f"cannot create {self.path}: {error.strerror}") from error
+        write_json(self.path / "run.json", self._info)
+
+    def _resume(self, resume_from: int) -> None:
+        if not (self.path / "run.json").exists():
+            if any(self.path.iterdir()):
+                raise RecordError(f"{self.path} exists, but holds no run record; move it away")
+            return
+        found = read_json(self.path / "run.json")
+        for key, mine in self.settings.to_dict().items():
+            if found.get(key) != mine:
+                raise RecordError(f"{self.path} holds a run with {key}={found.get(key)!r}, not {mine!r}; move it away")
+        if found.get("status") == "finished":
+            raise RecordError(f"{self.path} is finished; a finished run is never written again")
+        self._info["started"] = found.get("started", self._info["started"])
+        self._info["resumed"] = [*found.get("resumed", []), {"at": _now(), "round": resume_from}]
+        for table in TABLES:
+            (self.path / f"{table}.parquet").unlink(missing_ok=True)  # a finish that was killed half-way
+            self._keep_parts(table, resume_from)
+
+    def _keep_parts(self, table: str, resume_from: int) -> None:
+        """Of the parts on disk keep the rows of rounds below ``resume_from``."""
+        import pyarrow.compute as pc
+
+        parts = self.path / f"{table}.parts"
+        if not parts.is_dir():
+            return
+        if resume_from == 0 or table == "pool":
+            shutil.rmtree(parts)
+            return
+        for part in sorted(parts.glob("*.parquet")):
+            data = read_table(part, table)
+            kept = data.filter(pc.less(data["round"], resume_from))
+            if kept.num_rows == 0:
+                part.unlink()
+            elif kept.num_rows < data.num_rows:
+                write_table(part, kept)
+
+    def append(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Add rows; every column an array of the same length, or a scalar for one row."""
+        rows = self._rows[table]
+        arrays = {name: np.atleast_1d(np.asarray(values)) for name, values in columns.items()}
+        for name, array in arrays.items():
+            rows.setdefault(name, []).append(array)
+        self._num_rows[table] += len(next(iter(arrays.values())))
+        if self._num_rows[table] >= _PART_ROWS[table]:
+            self.flush(table)
+
+    def flush(self, table: str | None = None) -> None:
+        """Put buffered rows on disk; call it when a checkpoint is taken."""
+        for name in self._rows if table is None else (table,):
+            if not self._num_rows[name]:
+                continue
+            columns: dict[str, Any] = {key: np.concatenate(parts) for key, parts in self._rows[name].items()}
+            if name == "rounds":
+                columns["pool_histogram"] = list(columns["pool_histogram"])
+            parts = self.path / f"{name}.parts"
+            parts.mkdir(exist_ok=True)
+            taken = [int(part.stem) for part in parts.glob("*.parquet")]
+            write_table(parts / f"{max(taken, default=-1) + 1:06d}.parquet", to_arrow(name, columns))
+            self._rows[name], self._num_rows[name] = {}, 0
+
+    def finish(self, results: Mapping[str, Any]) -> None:
+        """Join the parts, write the results and mark the run finished."""
+        import pyarrow as pa
+
+        self.flush()
+        for table in self.settings.detail:
+            parts = sorted((self.path / f"{table}.parts").glob("*.parquet"))
+            empty = to_arrow(table, {column.name: [] for column in TABLES[table]})
+            joined = pa.concat_tables([empty, *(read_table(part, table) for part in parts)])
+            write_table(self.path / f"{table}.parquet", joined)
+        self._info |= {"status": "finished", "finished": _now(), "results": dict(results)}
+        write_json(self.path / "run.json", self._info)
+        for table in self.settings.detail:
+            shutil.rmtree(self.path / f"{table}.parts", ignore_errors=True)
+
+    def fail(self, error: BaseException) -> None:
+        """Mark the run failed, with the reason; it may be started again."""
+        self._info |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        write_json(self.path / "run.json", self._info)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,70 @@
+"""Command lines whose every setting can also stand in a YAML or TOML file."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from cyclopts.config import Dict, Toml, Yaml
+from rich.console import Console
+
+from cerolab.errors import CerolabError, UnknownNameError
+
+
+def launch(
+    run: Callable[..., Any],
+    name: str,
+    help_text: str,
+    presets: Mapping[str, dict[str, Any]] | None = None,
+) -> None:
+    """Parse the command line and call ``run``.
+
+    The first source that has a setting wins: the command line, ``--config FILE``, the preset, the defaults. An error
+    of cerolab is printed as one message, exit status 1; Ctrl-C says how to go on, exit status 130.
+
+    Args:
+        run: takes its settings as keyword arguments or as one flattened dataclass.
+        name: of the command, e.g. ``python -m sim.regret_sweep``.
+        help_text: first lines of ``--help``.
+        presets: settings by preset name; each becomes a flag ``--NAME``.
+    """
+    presets = presets or {}
+    app = App(name=name, help=help_text, version=None, help_format="plaintext", result_action="return_value")
+    app.default(run)
+    app.default_parameter = Parameter(consume_multiple=True, negative_iterable=())
+
+    def start(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        config: Annotated[Path | None, Parameter(help="YAML or TOML file with settings by their long names.")] = None,
+        quick: Annotated[bool, Parameter(negative="", show="quick" in presets, help="A small run, seconds.")] = False,
+    ) -> None:
+        sources: list[Any] = []
+        if config is not None:
+            sources.append(_file(config))
+        if quick:
+            sources.append(Dict(presets["quick"], source="--quick"))
+        app.config = tuple(sources)
+        app(tokens)
+
+    app.meta.default(start)
+    console = Console(stderr=True)
+    try:
+        app.meta()
+    except CerolabError as error:
+        console.print(f"[bold red]error:[/] {_escaped(error)}", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("stopped; start the same command again to go on where it was")
+        sys.exit(130)
+
+
+def _file(path: Path) -> Yaml | Toml:
+    kinds: dict[str, type[Yaml] | type[Toml]] = {".yaml": Yaml, ".yml": Yaml, ".toml": Toml}
+    if path.suffix not in kinds:
+        raise UnknownNameError("kind of settings file", path.suffix, kinds)
+    return kinds[path.suffix](path, must_exist=True, use_commands_as_keys=False)
+
+
+def _escaped(error: BaseException) -> str:
+    return str(error).replace("[", r"\[")

@@ -1,0 +1,256 @@
+"""One cell of an experiment: several allocators on the same prompts, the same luck and the same budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, make, oracle, regret
+from cerolab.allocation import FloatArray
+from cerolab.errors import RecordError
+from cerolab.records import SCHEMA_VERSION, RunSettings, RunWriter, read_run
+from cerolab.records.files import read_json, write_json
+from sim.dynamics import Path as RatePath
+from sim.dynamics import make_path
+from sim.loop import Outcome, RoundView, simulate
+from sim.populations import parse_population
+from sim.recorder import Recorder
+from sim.rewards import Rewards
+
+# OPT_dyn is bounded where a step of the dual costs at most this many M * K^2.
+_MOST_DYNAMIC_WORK = 20_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """The world that allocators meet, in the text forms of ``sim.populations``, ``.dynamics`` and ``.rewards``."""
+
+    population: str = "beta(1, 1)"
+    dynamics: str = "static"
+    rewards: str = "binary"
+    study: str = "single"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """An allocator by name, with its options as JSON-ready values.
+
+    ``random_matched`` takes the method to match as ``{"matches": "cero"}`` and is given that method's schedule in the
+    same cell; ``oracle`` is given the true rates.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A scenario, a problem and a seed; everything here is shared by the cell's methods."""
+
+    scenario: Scenario
+    problem: AllocationProblem
+    seed: int
+
+    @cached_property
+    def success_M(self) -> FloatArray:
+        """Success rates at the start [M]."""
+        return self._drawn[: self.problem.num_prompts]
+
+    @cached_property
+    def _drawn(self) -> FloatArray:
+        heldout = max(1, self.problem.num_prompts // 4) if self.scenario.dynamics.startswith("learning") else 0
+        return parse_population(self.scenario.population).draw(self.problem.num_prompts + heldout, self.seed)
+
+    def path(self) -> RatePath:
+        """A fresh path of success rates."""
+        heldout = self._drawn[self.problem.num_prompts :]
+        return make_path(self.scenario.dynamics, self.success_M, heldout, self.problem, self.seed)
+
+    def rewards(self) -> Rewards:
+        """Fresh coins."""
+        return Rewards(self.scenario.rewards, self.problem, self.seed)
+
+    @cached_property
+    def static_optimum(self) -> oracle.Optimum | None:
+        """The exact optimum where rates are fixed."""
+        if not self.path().fixed:
+            return None
+        return oracle.solve_static(self.rewards().variance(self.success_M), self.problem)
+
+    @cached_property
+    def rate_path_KM(self) -> FloatArray | None:
+        """Reward variances [K, M] where they move along a path that no allocator changes."""
+        success_KM = self.path().known_success_KM
+        return None if success_KM is None else self.rewards().variance(success_KM)
+
+    @cached_property
+    def optimum(self) -> tuple[float | None, str | None]:
+        """(benchmark value, what it is); (None, None) where there is no benchmark."""
+        if self.static_optimum is not None:
+            return self.static_optimum.value, "static exact"
+        if self.rate_path_KM is None or self.problem.num_prompts * self.problem.num_rounds**2 > _MOST_DYNAMIC_WORK:
+            return None, None
+        return oracle.dynamic_upper_bound(self.rate_path_KM, self.problem), "same-path upper bound"
+
+    def allocator(self, method: Method, path: RatePath, rewards: Rewards) -> BaseAllocator[Any]:
+        """A fresh allocator for one run along ``path``."""
+        options = dict(method.options)
+        if method.name == "oracle":
+            options["rate"] = lambda: rewards.variance(path.success_M)
+        if method.name == "random_matched" and "schedule" not in options:
+            options["schedule"] = self.schedule(Method(name=options.pop("matches", "cero")))
+        return make(method.name, self.problem, self.seed, **options)
+
+    def schedule(self, method: Method) -> list[Allocation]:
+        """What a method allocates here, round by round; waves merged."""
+        rounds: list[Allocation] = []
+
+        def keep(view: RoundView) -> None:
+            units_M = np.zeros(self.problem.num_prompts, np.int64)
+            for wave in view.waves:
+                units_M[wave.allocation.prompts] += wave.allocation.units
+            prompts = np.concatenate([wave.allocation.prompts for wave in view.waves])
+            prompts = prompts[np.sort(np.unique(prompts, return_index=True)[1])]
+            rounds.append(Allocation(prompts, units_M[prompts]))
+
+        path, rewards = self.path(), self.rewards()
+        simulate(self.allocator(method, path, rewards), path, rewards, BudgetLedger(self.problem), keep)
+        return rounds
+
+    def settings(self, experiment: str, method: Method, detail: tuple[str, ...]) -> RunSettings:
+        """What identifies the run of a method in this cell."""
+        return RunSettings(
+            source="sim",
+            experiment=experiment,
+            method=method.name,
+            options=dict(method.options),
+            problem=self.problem.to_dict(),
+            seed=self.seed,
+            scenario=asdict(self.scenario),
+            detail=detail,
+        )
+
+
+def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
+    """Take a folder for an experiment, or go on with the one that is there if its fixed settings are the same.
+
+    Args:
+        directory: ``results/sim/<experiment>``.
+        fixed: the settings that all its runs share; what a sweep runs over may grow.
+
+    Raises:
+        RecordError: the folder holds an experiment with other settings (named), or something else.
+    """
+    file = directory / "experiment.json"
+    wanted = {"schema_version": SCHEMA_VERSION, **fixed}
+    if file.exists():
+        found = read_json(file)
+        differing = [
+            f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now"
+            for key in sorted({*found, *wanted})
+            if found.get(key) != wanted.get(key)
+        ]
+        if differing:
+            raise RecordError(
+                f"{directory} holds an experiment with other settings ({'; '.join(differing)}); "
+                "choose another --name or --out, or the same settings"
+            )
+        return
+    if directory.exists() and any(directory.iterdir()):
+        raise RecordError(f"{directory} is not empty and holds no experiment; choose another --name or --out")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot create {directory}: {error.strerror}; choose another --out") from error
+    write_json(file, wanted)
+
+
+def missing_methods(
+    cell: Cell, methods: Iterable[Method], directory: Path, detail: tuple[str, ...], done: Iterable[str] = ()
+) -> list[Method]:
+    """The methods whose run in this cell is not finished yet, on disk or among the run ids in ``done``."""
+    left = []
+    for method in methods:
+        run_id = cell.settings(directory.name, method, detail).run_id
+        if run_id in done:
+            continue
+        record = directory / run_id
+        if record.exists() and read_run(record, unfinished=True).info["status"] == "finished":
+            continue
+        left.append(method)
+    return left
+
+
+def run_method(
+    cell: Cell, method: Method, directory: Path, detail: tuple[str, ...], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Run one method in a cell, write its record below ``directory`` and return its results."""
+    writer = RunWriter(directory, cell.settings(directory.name, method, detail), provenance)
+    try:
+        path, rewards, ledger = cell.path(), cell.rewards(), BudgetLedger(cell.problem)
+        allocator = cell.allocator(method, path, rewards)
+        outcome = simulate(allocator, path, rewards, ledger, Recorder(writer, rewards) if detail else None)
+        if "pool" in detail:
+            best = cell.static_optimum
+            writer.append(
+                "pool",
+                {
+                    "prompt": np.arange(cell.problem.num_prompts),
+                    "exposure": ledger.exposure_M,
+                    "true_success_start": cell.success_M,
+                    "true_success_end": path.success_M,
+                    "optimal_exposure": np.full(cell.problem.num_prompts, -1) if best is None else best.exposure,
+                },
+            )
+        results = summary(cell, outcome, ledger)
+        writer.finish(results)
+    except BaseException as error:
+        writer.fail(error)
+        raise
+    return results
+
+
+def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any]:
+    """The numbers of a run that figures and tables read; None where a number does not exist."""
+    problem = cell.problem
+    optimum, kind = cell.optimum
+    lost = None if optimum is None else optimum - outcome.value
+    variation = 0.0 if cell.rate_path_KM is None else regret.path_variation(cell.rate_path_KM)
+    bound = None
+    if optimum is not None and not math.isnan(outcome.estimation_error):
+        if cell.static_optimum is not None:
+            bound = regret.static_bound(problem, outcome.estimation_error)
+        else:
+            bound = regret.dynamic_bound(problem, outcome.estimation_error, variation)
+    numbers = {
+        "value": outcome.value,
+        "optimum": optimum,
+        "optimum_kind": kind,
+        "regret": lost,
+        "regret_per_prompt": None if lost is None else lost / problem.num_prompts,
+        "variation": variation,
+        "estimation_error": outcome.estimation_error,
+        "bound_total": bound and bound.total,
+        "bound_optimisation": bound and bound.optimisation,
+        "bound_estimation": bound and bound.estimation,
+        "bound_variation": bound and bound.variation,
+        "units_spent": ledger.units,
+        "unspent_units": ledger.remaining,
+        "responses": ledger.responses,
+        "rounds_spent": outcome.rounds_spent,
+        "groups": outcome.groups,
+        "effective_groups": outcome.effective_groups,
+        "effective_group_rate": outcome.effective_groups / outcome.groups if outcome.groups else None,
+        "peak_pacing_gap_responses": outcome.peak_pacing_gap,
+        "final_pacing_gap_responses": -ledger.remaining_responses,
+        "heldout_start": outcome.heldout_start,
+        "heldout_end": outcome.heldout_end,
+        "seconds": outcome.seconds,
+    }
+    return {key: None if isinstance(x, float) and math.isnan(x) else x for key, x in numbers.items()}

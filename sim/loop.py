@@ -1,0 +1,162 @@
+"""The pure loop: allocate, roll out, observe, for every round of the horizon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from cerolab import utility
+from cerolab.allocation import Allocator, BoolArray, FloatArray, IntArray, Wave
+from cerolab.ledger import BudgetLedger
+from sim.dynamics import Path
+from sim.rewards import Rewards
+
+
+@dataclass(slots=True)
+class RoundView:
+    """What a recorder may look at after a round; the arrays are those of the loop, not copies.
+
+    Attributes:
+        index: the round, from 0.
+        waves: its waves.
+        price: normalised budget price before the round, nan where the method has none.
+        virtual_units: of the virtual allocation; the executed ones where the method has none.
+        predicted_success_M, predicted_value_M: [M] before the round.
+        success_M: true success rates in the round.
+        exposure_before_M: units before the round.
+        value: utility gained up to here.
+        seconds: spent in allocate, rollout and observe.
+        ledger: after the round.
+    """
+
+    index: int
+    waves: list[Wave]
+    price: float
+    virtual_units: int
+    predicted_success_M: FloatArray
+    predicted_value_M: FloatArray
+    success_M: FloatArray
+    exposure_before_M: IntArray
+    value: float
+    seconds: list[float]
+    ledger: BudgetLedger
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        value: utility gained, sum over rounds of U(q_ik, z_ik) - U(q_ik, z_i,k-1).
+        estimation_error: mean over rounds and prompts of |qhat after the round - q in the round| (e_stat, e_dyn);
+            nan for methods without q-hat.
+        rounds_spent: rounds that executed anything.
+        groups, effective_groups: generated, and those with mixed rewards.
+        peak_pacing_gap: largest excess of the spend over an even pace, in responses.
+        heldout_start, heldout_end: held-out accuracy, nan without learning.
+        seconds: of the whole loop.
+    """
+
+    value: float
+    estimation_error: float
+    rounds_spent: int
+    groups: int
+    effective_groups: int
+    peak_pacing_gap: float
+    heldout_start: float
+    heldout_end: float
+    seconds: float
+
+
+def simulate(
+    allocator: Allocator,
+    path: Path,
+    rewards: Rewards,
+    ledger: BudgetLedger,
+    on_round: Callable[[RoundView], None] | None = None,
+) -> Outcome:
+    """Run a whole horizon. Rounds after the budget is spent still count: duals and posterior go on.
+
+    Args:
+        allocator: fresh, for the ledger's problem.
+        path: success rates, at its first round.
+        rewards: coins.
+        ledger: fresh; refuses whatever the problem does not allow.
+        on_round: called after every round, for records; costs two pool-wide predictions a round.
+    """
+    problem = ledger.problem
+    began = time.perf_counter()
+    value, error, peak_gap = 0.0, 0.0, 0.0
+    rounds_spent = groups = effective = 0
+    heldout_start = path.heldout_accuracy()
+    tracks_value = not np.isnan(allocator.predicted_value()[0])
+    rate_M = rewards.variance(path.success_M)
+    curvature_M = utility.curvature(rate_M, problem)
+    for k in range(problem.num_rounds):
+        success_M = path.success_M
+        if on_round is not None:
+            predicted = allocator.predicted_success(), allocator.predicted_value()
+            metrics = allocator.metrics()
+            exposure_before_M = ledger.exposure_M.copy()
+        waves: list[Wave] = []
+        seconds = [0.0, 0.0, 0.0]
+        while True:
+            clock = [time.perf_counter()]
+            allocation = allocator.allocate()
+            clock.append(time.perf_counter())
+            prompts = allocation.prompts
+            before = ledger.exposure_M[prompts]
+            ledger.spend(allocation)
+            feedback = rewards.draw(allocation, success_M)
+            clock.append(time.perf_counter())
+            allocator.observe(allocation, feedback)
+            clock.append(time.perf_counter())
+            seconds = [total + b - a for total, (a, b) in zip(seconds, pairwise(clock), strict=True)]
+            c = curvature_M[prompts]
+            value += float((np.exp(-c * before) - np.exp(-c * (before + allocation.units))).sum())
+            mixed = mixed_groups(Wave(allocation, feedback))
+            groups += mixed.size
+            effective += int(np.count_nonzero(mixed))
+            waves.append(Wave(allocation, feedback))
+            if allocation.last_wave:
+                break
+        spent = ledger.round_units
+        rounds_spent += spent > 0
+        ledger.end_round(updated=spent > 0)
+        peak_gap = max(peak_gap, ledger.units - (k + 1) * problem.mean_spend)
+        if tracks_value:
+            error += float(np.abs(allocator.predicted_value() - rate_M).mean())
+        if on_round is not None:
+            price, virtual = metrics.get("price", float("nan")), int(metrics.get("virtual_units", spent))
+            on_round(
+                RoundView(k, waves, price, virtual, *predicted, success_M, exposure_before_M, value, seconds, ledger)
+            )
+        path.advance(waves)
+        if not path.fixed:
+            rate_M = rewards.variance(path.success_M)
+            curvature_M = utility.curvature(rate_M, problem)
+    return Outcome(
+        value=value,
+        estimation_error=error / problem.num_rounds if tracks_value else float("nan"),
+        rounds_spent=rounds_spent,
+        groups=groups,
+        effective_groups=effective,
+        peak_pacing_gap=peak_gap * problem.responses_per_unit,
+        heldout_start=heldout_start,
+        heldout_end=path.heldout_accuracy(),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def mixed_groups(wave: Wave) -> BoolArray:
+    """bool [A]: groups whose rewards are not all the same, which alone carry an advantage."""
+    n = np.asarray(wave.feedback.num_responses, np.float64)
+    total = np.asarray(wave.feedback.reward_sum, np.float64)
+    squares = wave.feedback.reward_sq_sum
+    if squares is None:
+        return (total > 0) & (total < n)
+    return np.asarray(squares, np.float64) * n - total**2 > 1e-9 * n

@@ -1,0 +1,76 @@
+"""``python -m sim.regret_sweep``: measure the regret of rollout allocators against the exact offline optimum."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from cerolab.records import pack_experiment
+from cerolab.records.files import write_text
+from sim.cli import launch
+from sim.engine import run_cells
+from sim.experiment import claim_directory
+from sim.sweep_settings import QUICK, SweepSettings
+
+HELP = """Measure the regret of rollout allocators against the exact offline optimum.
+
+Four studies, each over all seeds: "horizon" (regret against the number of rounds K), "pool" (against the pool size
+M), "drift" (against the total variation V_K of moving success rates) and "dynamics" (success rates that rise with
+training). Finished runs are skipped: a sweep that was stopped goes on where it was, and one with more seeds, horizons
+or allocators does only what is new. Ends with a summary table and figures.
+"""
+
+
+def regret_sweep(
+    settings: Annotated[SweepSettings, Parameter(name="*")] = SweepSettings(),  # noqa: B008
+    *,
+    workers: int | None = None,
+    figures: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Run the sweep, then draw it.
+
+    Parameters
+    ----------
+    workers
+        Processes; by default one a core.
+    figures
+        Folder of the figures; by default OUT/sim/NAME/figures.
+    quiet
+        No progress bar.
+    """
+    began = time.perf_counter()
+    for module in settings.plugins:
+        importlib.import_module(module)
+    settings.check_allocators()
+    claim_directory(settings.directory, settings.fixed())
+    cells = list(settings.cells())
+    ran = run_cells(cells, settings.directory, settings.detail, workers=workers, plugins=settings.plugins, quiet=quiet)
+    pack_experiment(settings.directory)
+    _report(settings.directory, figures or settings.directory / "figures")
+    Console().print(f"{ran} runs in {time.perf_counter() - began:.0f} s; records in {settings.directory}")
+
+
+def _report(directory: Path, figures: Path) -> None:
+    """Summary table on the terminal and as Markdown, and the figures."""
+    from analysis.sweep import draw_sweep
+    from analysis.tables import sweep_summary, to_markdown, to_rich
+
+    from analysis.load import load_sweep
+
+    summary = sweep_summary(load_sweep(directory))
+    console = Console()
+    console.print(to_rich(summary, title="Regret against the offline optimum"))
+    write_text(directory / "summary.md", to_markdown(summary))
+    for path in draw_sweep(directory, figures):
+        if path.suffix == ".png":
+            console.print(f"figure: {path}")
+
+
+if __name__ == "__main__":
+    launch(regret_sweep, "python -m sim.regret_sweep", HELP, presets={"quick": QUICK})

@@ -1,0 +1,203 @@
+"""Settings of the regret sweep and the cells that follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cerolab import AllocationProblem, available
+from cerolab.errors import InvalidValueError, UnknownNameError
+from sim.experiment import Cell, Method, Scenario
+
+QUICK = {
+    "name": "quick",
+    "horizons": [50, 100, 200, 500, 1000],
+    "num_prompts": 300,
+    "seeds": 3,
+    "pool_sizes": [100, 300, 1000],
+    "pool_horizon": 100,
+    "drifts": [0.0, 0.1, 1.0, 10.0],
+    "drift_prompts": 100,
+    "drift_horizon": 50,
+    "dynamics": ["learning(0.2)"],
+    "dynamics_prompts": 500,
+    "dynamics_horizon": 100,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings:
+    """Everything that a sweep can be told.
+
+    Parameters
+    ----------
+    name
+        Name of the experiment; runs go to OUT/sim/NAME. A sweep of the same name goes on where it was.
+    out
+        Folder of all results.
+    allocators
+        Allocators run in every cell.
+    ablations
+        Allocators run up to --ablation-max-horizon rounds only.
+    ablation_max_horizon
+        Longest horizon of the ablations.
+    seeds
+        Number of seeds; every allocator meets the same prompts and the same luck under a seed.
+    populations
+        How success rates are spread: beta(a, b), point(p), records(RUN), or a mixture such as
+        "0.5*beta(1, 1) + 0.5*point(0)".
+    num_prompts
+        Pool size M of the horizon study.
+    horizons
+        Rounds K of the horizon study (static success rates).
+    pool_sizes
+        Pool sizes M of the pool study (static success rates); none skips it.
+    pool_horizon
+        Rounds K of the pool study.
+    drifts
+        Total variations V_K of the drift study (random walks in the logit); none skips it.
+    drift_prompts
+        Pool size M of the drift study; its optimum costs M * K^2.
+    drift_horizon
+        Rounds K of the drift study.
+    dynamics
+        Further dynamics, e.g. "learning(0.2)" or "shift(0.3)"; none skips the study.
+    dynamics_prompts
+        Pool size M of that study.
+    dynamics_horizon
+        Rounds K of that study.
+    moving_population
+        Population of the drift and dynamics studies.
+    rewards
+        binary, or graded(h): the share of h checks that a response passes.
+    mean_units
+        Budget as units a prompt and round, B = mean_units * K * M.
+    capacity_ratio
+        Capacity of a round as a multiple of the even pace, C = capacity_ratio * B / K.
+    max_units
+        Units that a prompt can get in a round, N_max.
+    responses_per_unit
+        Responses in a unit, g.
+    saturation
+        Lambda of the utility.
+    detail
+        Tables to keep of every run besides its results: rounds, groups, pool.
+    plugins
+        Modules to import first; they register allocators of your own.
+    """
+
+    name: str = "regret_sweep"
+    out: Path = Path("results")
+    allocators: tuple[str, ...] = ("cero", "uniform")
+    ablations: tuple[str, ...] = ("cero_fixed", "cero_preset", "cero_greedy")
+    ablation_max_horizon: int = 2000
+    seeds: int = 10
+    populations: tuple[str, ...] = (
+        "beta(1, 1)",
+        "beta(0.5, 0.5)",
+        "beta(0.3, 1)",
+        "0.4*beta(1, 1) + 0.3*point(0) + 0.3*point(1)",
+    )
+    num_prompts: int = 1000
+    horizons: tuple[int, ...] = (50, 100, 200, 500, 1000, 2000, 5000, 10000)
+    pool_sizes: tuple[int, ...] = (100, 300, 1000, 3000, 10000)
+    pool_horizon: int = 100
+    drifts: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    drift_prompts: int = 200
+    drift_horizon: int = 100
+    dynamics: tuple[str, ...] = ("learning(0.2)",)
+    dynamics_prompts: int = 2000
+    dynamics_horizon: int = 200
+    moving_population: str = "beta(0.5, 0.5)"
+    rewards: str = "binary"
+    mean_units: float = 0.5
+    capacity_ratio: float = 33 / 32
+    max_units: int = 2
+    responses_per_unit: int = 4
+    saturation: float = 1.0
+    detail: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise InvalidValueError("seeds", self.seeds, "is below 1", "give the number of seeds, e.g. 10")
+        if not 0 < self.mean_units <= self.max_units:
+            raise InvalidValueError(
+                "mean_units", self.mean_units, f"is outside (0, max_units={self.max_units}]", "give 0.5, say"
+            )
+        if not 1 <= self.capacity_ratio < math.inf:
+            raise InvalidValueError("capacity_ratio", self.capacity_ratio, "is below 1", "a round must fit B/K units")
+        for field in ("detail", "allocators", "ablations"):
+            values = getattr(self, field)
+            if len(set(values)) < len(values):
+                raise InvalidValueError(field, values, "names something twice", "name each once")
+
+    @property
+    def directory(self) -> Path:
+        """Where the runs go."""
+        return self.out / "sim" / self.name
+
+    def fixed(self) -> dict[str, Any]:
+        """The settings that all runs of the experiment share; the others are what it runs over, and may grow."""
+        names = ("rewards", "mean_units", "capacity_ratio", "max_units", "responses_per_unit", "saturation")
+        sizes = (
+            "num_prompts",
+            "pool_horizon",
+            "drift_prompts",
+            "drift_horizon",
+            "dynamics_prompts",
+            "dynamics_horizon",
+        )
+        fixed = {name: getattr(self, name) for name in (*names, *sizes, "moving_population")}
+        return {**fixed, "detail": list(self.detail)}
+
+    def problem(self, num_prompts: int, num_rounds: int) -> AllocationProblem:
+        """The allocation problem of these sizes."""
+        budget = max(1, round(self.mean_units * num_rounds * num_prompts))
+        capacity = math.ceil(self.capacity_ratio * budget / num_rounds - 1e-9)
+        return AllocationProblem(
+            num_prompts=num_prompts,
+            num_rounds=num_rounds,
+            budget=budget,
+            capacity=min(capacity, num_prompts * self.max_units),
+            max_units=self.max_units,
+            responses_per_unit=self.responses_per_unit,
+            saturation=self.saturation,
+        )
+
+    def check_allocators(self) -> None:
+        """Refuse unknown allocators before anything runs.
+
+        Raises:
+            UnknownNameError: lists the known ones.
+        """
+        for name in (*self.allocators, *self.ablations):
+            if name not in available():
+                raise UnknownNameError("allocator", name, available())
+
+    def cells(self) -> Iterator[tuple[Cell, list[Method]]]:
+        """Every cell of the sweep, with the methods to run in it."""
+        for study, population, dynamics, num_prompts, num_rounds in self._grid():
+            names = list(self.allocators)
+            if num_rounds <= self.ablation_max_horizon:
+                names += [name for name in self.ablations if name not in names]
+            methods = [Method(name=name) for name in names]
+            problem = self.problem(num_prompts, num_rounds)
+            scenario = Scenario(population=population, dynamics=dynamics, rewards=self.rewards, study=study)
+            for seed in range(self.seeds):
+                yield Cell(scenario, problem, seed), methods
+
+    def _grid(self) -> Iterator[tuple[str, str, str, int, int]]:
+        """(study, population, dynamics, M, K) of every cell but for the seed."""
+        for population in self.populations:
+            for horizon in self.horizons:
+                yield "horizon", population, "static", self.num_prompts, horizon
+            for size in self.pool_sizes:
+                yield "pool", population, "static", size, self.pool_horizon
+        for drift in self.drifts:
+            yield "drift", self.moving_population, f"drift({drift:g})", self.drift_prompts, self.drift_horizon
+        for dynamics in self.dynamics:
+            yield "dynamics", self.moving_population, dynamics, self.dynamics_prompts, self.dynamics_horizon
