@@ -1,0 +1,5 @@
+"""Figures and tables of run records. Reads records only: neither the simulator nor training is imported here.
+
+python -m analysis.sweep results/sim/regret_sweep     every figure that a sweep has runs for
+python -m analysis.readme                             the generated numbers of README.md
+"""

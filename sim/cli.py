@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict, Toml, Yaml
 from rich.console import Console
 
-from cerolab.errors import CerolabError, UnknownNameError
+from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 
 
 def launch(
@@ -63,7 +63,16 @@ def _file(path: Path) -> Yaml | Toml:
     kinds: dict[str, type[Yaml] | type[Toml]] = {".yaml": Yaml, ".yml": Yaml, ".toml": Toml}
     if path.suffix not in kinds:
         raise UnknownNameError("kind of settings file", path.suffix, kinds)
-    return kinds[path.suffix](path, must_exist=True, use_commands_as_keys=False)
+    source = kinds[path.suffix](path, must_exist=True, use_commands_as_keys=False)
+    try:
+        loaded = source.config
+    except FileNotFoundError:
+        raise InvalidValueError("config", str(path), "does not exist", "give a YAML or TOML file") from None
+    except CycloptsError as error:
+        raise InvalidValueError("config", str(path), f"cannot be read: {error.msg}", "mend the file") from None
+    if not isinstance(loaded, dict):
+        raise InvalidValueError("config", str(path), "holds no settings", "write lines like 'seeds: 10'")
+    return source
 
 
 def _escaped(error: BaseException) -> str:

@@ -47,7 +47,7 @@ def regret_sweep(
     began = time.perf_counter()
     for module in settings.plugins:
         importlib.import_module(module)
-    settings.check_allocators()
+    settings.check()
     claim_directory(settings.directory, settings.fixed())
     cells = list(settings.cells())
     ran = run_cells(cells, settings.directory, settings.detail, workers=workers, plugins=settings.plugins, quiet=quiet)
@@ -58,15 +58,16 @@ def regret_sweep(
 
 def _report(directory: Path, figures: Path) -> None:
     """Summary table on the terminal and as Markdown, and the figures."""
+    from analysis.load import load_sweep
     from analysis.sweep import draw_sweep
     from analysis.tables import sweep_summary, to_markdown, to_rich
 
-    from analysis.load import load_sweep
-
     summary = sweep_summary(load_sweep(directory))
     console = Console()
-    console.print(to_rich(summary, title="Regret against the offline optimum"))
-    write_text(directory / "summary.md", to_markdown(summary))
+    write_text(directory / "summary.md", to_markdown(summary) + "\n")
+    shown = summary[summary["study"].isin(["horizon", "dynamics"])]
+    console.print(to_rich(summary if shown.empty else shown, title="Regret against the offline optimum"))
+    console.print(f"all studies: {directory / 'summary.md'}")
     for path in draw_sweep(directory, figures):
         if path.suffix == ".png":
             console.print(f"figure: {path}")

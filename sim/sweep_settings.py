@@ -14,7 +14,7 @@ from sim.experiment import Cell, Method, Scenario
 
 QUICK = {
     "name": "quick",
-    "horizons": [50, 100, 200, 500, 1000],
+    "horizons": [50, 100, 200, 500],
     "num_prompts": 300,
     "seeds": 3,
     "pool_sizes": [100, 300, 1000],
@@ -156,6 +156,9 @@ class SweepSettings:
 
     def problem(self, num_prompts: int, num_rounds: int) -> AllocationProblem:
         """The allocation problem of these sizes."""
+        for field, size in (("number of prompts", num_prompts), ("number of rounds", num_rounds)):
+            if size < 1:
+                raise InvalidValueError(field, size, "is below 1", "give sizes and horizons of 1 or more")
         budget = max(1, round(self.mean_units * num_rounds * num_prompts))
         capacity = math.ceil(self.capacity_ratio * budget / num_rounds - 1e-9)
         return AllocationProblem(
@@ -168,18 +171,22 @@ class SweepSettings:
             saturation=self.saturation,
         )
 
-    def check_allocators(self) -> None:
-        """Refuse unknown allocators before anything runs.
+    def check(self) -> None:
+        """Refuse what cannot run before anything is written.
 
         Raises:
-            UnknownNameError: lists the known ones.
+            UnknownNameError: an unknown allocator, population, dynamics or kind of rewards; lists the known ones.
+            InvalidValueError: sizes or arguments that cannot be used.
         """
         for name in (*self.allocators, *self.ablations):
             if name not in available():
                 raise UnknownNameError("allocator", name, available())
+        for cell, _ in self.cells(seeds=1):
+            cell.path()
+            cell.rewards()
 
-    def cells(self) -> Iterator[tuple[Cell, list[Method]]]:
-        """Every cell of the sweep, with the methods to run in it."""
+    def cells(self, seeds: int | None = None) -> Iterator[tuple[Cell, list[Method]]]:
+        """Every cell of the sweep, with the methods to run in it; of the first ``seeds`` seeds only, if given."""
         for study, population, dynamics, num_prompts, num_rounds in self._grid():
             names = list(self.allocators)
             if num_rounds <= self.ablation_max_horizon:
@@ -187,7 +194,7 @@ class SweepSettings:
             methods = [Method(name=name) for name in names]
             problem = self.problem(num_prompts, num_rounds)
             scenario = Scenario(population=population, dynamics=dynamics, rewards=self.rewards, study=study)
-            for seed in range(self.seeds):
+            for seed in range(seeds or self.seeds):
                 yield Cell(scenario, problem, seed), methods
 
     def _grid(self) -> Iterator[tuple[str, str, str, int, int]]:

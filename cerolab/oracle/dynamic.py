@@ -178,7 +178,7 @@ def _priced_optimum(path_KM: FloatArray, price_K: FloatArray, problem: Allocatio
     most = problem.max_units
     curvature_KM = utility.curvature(path_KM, problem)
     exposures = np.arange(problem.horizon_exposure + 1, dtype=np.float64)
-    choice_KMZ = np.zeros((num_rounds, num_prompts, problem.horizon_exposure + 1), np.int8)
+    choice_KMZ = np.zeros((num_rounds, num_prompts, problem.horizon_exposure + 1), np.min_scalar_type(most))
     ahead = np.zeros((num_prompts, problem.horizon_exposure + 1))  # best value from here on, by exposure
     for k in range(num_rounds - 1, -1, -1):
         reach = (k + 1) * most + 1  # exposures possible after round k (0-based)

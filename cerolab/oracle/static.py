@@ -19,6 +19,7 @@ from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 
 _MOST_CANDIDATES = 1 << 18  # units that the repair step may sort
+_LEAST_CURVATURE = 1e-250  # a prompt below is worth nothing: 1 - exp(-c Z) is 0 to the last bit
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -64,7 +65,7 @@ def checked_rates(rate: npt.ArrayLike, problem: AllocationProblem) -> FloatArray
 def solve_static(rate: npt.ArrayLike, problem: AllocationProblem) -> Optimum:
     """The exact integer optimum for fixed rates q [M]: the B largest marginal gains (22).
 
-    Cost O(M) a bisection step, about 30 steps, instead of B heap operations.
+    Cost O(M) a step of the threshold search, about ten steps, instead of B heap operations.
 
     Raises:
         InvalidValueError: bad rates, see ``checked_rates``.
@@ -79,10 +80,10 @@ def largest_gains(c_M: FloatArray, start_M: IntArray, most: int | IntArray, budg
     """How many units each prompt has among the ``budget`` largest marginal gains.
 
     The l-th further unit of a prompt with exposure s gains (1 - e^-c) e^(-c (s + l - 1)) (22). A threshold on the log
-    gain is bisected until few candidates are left between its ends; those are sorted out exactly.
+    gain is bracketed until few candidates are left between its ends; those are sorted out exactly.
 
     Args:
-        c_M: curvatures [M]; prompts with c = 0 get nothing.
+        c_M: curvatures [M]; prompts with c = 0, or next to it, get nothing.
         start_M: units that each prompt already has.
         most: further units that a prompt may get, one number or [M].
         budget: units to lay out.
@@ -91,39 +92,39 @@ def largest_gains(c_M: FloatArray, start_M: IntArray, most: int | IntArray, budg
         (units int64 [M], log of the threshold gain; -inf where the budget does not bind).
     """
     units_M = np.zeros(c_M.size, np.int64)
-    live = np.flatnonzero(c_M > 0)
+    live = np.flatnonzero(c_M > _LEAST_CURVATURE)
     if live.size == 0:
         return units_M, -np.inf
+    if budget == 0:
+        return units_M, np.inf
     c = c_M[live]
     cap = np.broadcast_to(np.asarray(most, np.float64), c_M.shape)[live]
     first = np.log(-np.expm1(-c)) - c * start_M[live]  # log gain of the next unit
     if cap.sum() <= budget:
         units_M[live] = cap.astype(np.int64)
         return units_M, -np.inf
-
-    def count(log_threshold: float) -> FloatArray:
-        steps = first - log_threshold
-        steps /= c
-        np.floor(steps, out=steps)
-        steps += 1.0
-        return np.clip(steps, 0.0, cap, out=steps)
-
-    low = float((first - c * np.maximum(cap - 1, 0)).min()) - 1.0  # every unit gains more than this
+    low = float((first - c * np.maximum(cap - 1.0, 0.0)).min()) - 1.0  # every unit gains more than this
     high = float(first.max()) + 1.0  # no unit does
     at_low, at_high = cap, np.zeros(c.size)
-    while at_low.sum() - at_high.sum() > _MOST_CANDIDATES:
-        middle = 0.5 * (low + high)
-        if not low < middle < high:
-            break  # the gains left over are equal to the last bit
-        counts = count(middle)
+    # Rounded up by a half on average, the counts are a water level: look first where it meets the budget.
+    _, probe, slope = _water_level(first + 0.5 * c, 1.0 / c, cap, float(budget))
+    step = (1.0 + c.size**0.5) / slope if slope > 0 else np.inf
+    few = min(_MOST_CANDIDATES, 2 * c.size + 1024)
+    while at_low.sum() - at_high.sum() > few:
+        if not low < probe < high:
+            probe = 0.5 * (low + high)
+            if not low < probe < high:
+                break  # the gains left over are equal to the last bit
+        counts = np.clip(np.floor((first - probe) / c) + 1.0, 0.0, cap)
         if counts.sum() >= budget:
-            low, at_low = middle, counts
+            low, at_low, probe = probe, counts, probe + step
         else:
-            high, at_high = middle, counts
+            high, at_high, probe = probe, counts, probe - step
+        step *= 4.0
     kept, spare = at_high.astype(np.int64), (at_low - at_high).astype(np.int64)
     missing = budget - int(kept.sum())
     owner = np.flatnonzero(spare)
-    if spare.sum() <= _MOST_CANDIDATES:
+    if spare.sum() <= few:
         unit_owner = np.repeat(owner, spare[owner])
         level = kept[unit_owner] + np.arange(unit_owner.size) - np.repeat(np.cumsum(spare[owner]), spare[owner])
         level += spare[unit_owner]
@@ -141,31 +142,51 @@ def largest_gains(c_M: FloatArray, start_M: IntArray, most: int | IntArray, budg
 def solve_static_continuous(rate: npt.ArrayLike, problem: AllocationProblem) -> Optimum:
     """Water-filling, the optimum over real exposures: z_i = clip(log(c_i/xi)/c_i, 0, Z) (21).
 
-    xi by bisection on its logarithm, then exactly from the prompts strictly between 0 and Z.
+    The logarithm of xi by Newton's method, which is exact on the last linear piece.
 
     Raises:
         InvalidValueError: bad rates, see ``checked_rates``.
     """
     c_M = utility.curvature(checked_rates(rate, problem), problem)
     most, budget = float(problem.horizon_exposure), float(problem.budget)
-    live = c_M > 0
+    live = c_M > _LEAST_CURVATURE
     exposure_M = np.where(live, most, 0.0)
     if exposure_M.sum() <= budget:
         return certified(c_M, exposure_M, 0.0, problem)
     c = c_M[live]
-    log_c = np.log(c)
-    low, high = float((log_c - c * most).min()) - 1.0, float(log_c.max())
-    while low < (middle := 0.5 * (low + high)) < high:
-        filled = np.clip((log_c - middle) / c, 0.0, most).sum()
-        low, high = (middle, high) if filled >= budget else (low, middle)
-    exposure = np.clip((log_c - high) / c, 0.0, most)
-    between = (exposure > 0) & (exposure < most)
-    if between.any():  # the sum is linear in log xi here: one Newton step is exact
-        high -= (budget - exposure.sum()) / (1.0 / c[between]).sum()
-        exposure = np.clip((log_c - high) / c, 0.0, most)
-    exposure *= min(1.0, budget / exposure.sum())
-    exposure_M[live] = exposure
-    return certified(c_M, exposure_M, float(np.exp(high)), problem)
+    top = np.log(c / c.max())  # relative to the best, so that levels near it are resolved finely
+    low, high, _ = _water_level(top, 1.0 / c, np.full(c.size, most), budget)
+    exposure, above = (np.clip((top - level) / c, 0.0, most) for level in (high, low))
+    if low < high:  # neighbouring levels: what lies between gains the same to the last bit
+        exposure += (above - exposure) * ((budget - exposure.sum()) / (above - exposure).sum())
+    exposure_M[live] = exposure * min(1.0, budget / exposure.sum())
+    return certified(c_M, exposure_M, float(c.max() * np.exp(high)), problem)
+
+
+def _water_level(top: FloatArray, width: FloatArray, cap: FloatArray, budget: float) -> tuple[float, float, float]:
+    """The level t at which sum_i clip((top_i - t) * width_i, 0, cap_i) meets the budget.
+
+    The sum is piecewise linear and falls with t. Newton's method ends on the exact piece; where rounding keeps it
+    from meeting the budget, bisection ends on two neighbouring numbers.
+
+    Returns:
+        (low, high, slope): the sum is >= budget at low and <= budget at high, slope is the sum's fall a unit of t.
+    """
+    low, high = float((top - cap / width).min()), float(top.max())
+    level, slope = 0.5 * (low + high), 0.0
+    for step in range(1000):
+        filled = (top - level) * width
+        slope = float(width[(filled > 0.0) & (filled < cap)].sum())
+        excess = float(np.clip(filled, 0.0, cap).sum()) - budget
+        if abs(excess) <= 1e-13 * budget:
+            return level, level, slope
+        low, high = (level, high) if excess > 0 else (low, level)
+        level = level + excess / slope if slope > 0 and step < 40 else low
+        if not low < level < high:
+            level = 0.5 * (low + high)
+            if not low < level < high:
+                break
+    return low, high, slope
 
 
 def certified(c_M: FloatArray, exposure_M: npt.NDArray[Any], multiplier: float, problem: AllocationProblem) -> Optimum:
@@ -174,9 +195,10 @@ def certified(c_M: FloatArray, exposure_M: npt.NDArray[Any], multiplier: float, 
     most = problem.horizon_exposure
     if exposure_M.dtype.kind == "i" and multiplier > 0:
         # Integer z: take every unit that gains at least xi.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            steps = np.floor((np.log(-np.expm1(-c_M)) - np.log(multiplier)) / c_M) + 1.0
-        best_M = np.where(c_M > 0, np.clip(np.nan_to_num(steps), 0.0, most), 0.0)
+        live = c_M > _LEAST_CURVATURE
+        c = c_M[live]
+        best_M = np.zeros(c_M.size)
+        best_M[live] = np.clip(np.floor((np.log(-np.expm1(-c)) - np.log(multiplier)) / c) + 1.0, 0.0, most)
     else:
         best_M = utility.supporting_exposure(multiplier, c_M, most)
     bound = multiplier * problem.budget + float((utility.value(c_M, best_M) - multiplier * best_M).sum())

@@ -1,0 +1,150 @@
+"""The generated numbers of README.md: ``python -m analysis.readme``.
+
+A block stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->``; what is between them is rewritten from
+committed records, so that no number in the README is typed by hand.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from cyclopts import App, Parameter
+
+from analysis.layout import describe
+from analysis.load import load_sweep
+from analysis.tables import sweep_summary, to_markdown
+from cerolab.errors import CerolabError, RecordError, UnknownNameError
+from cerolab.records.files import read_json
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_OPENING = "<!-- generated:"
+_BLOCK = re.compile(r"<!-- generated:(?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /generated -->", re.DOTALL)
+
+app = App(
+    name="python -m analysis.readme",
+    help="Rewrite the generated blocks of README.md from the committed records.",
+    version_flags=[],
+)
+
+
+def regret_table(results: Path) -> str:
+    """The study "horizon" of the regret sweep at the largest K that all its allocators share."""
+    directory = results / "sim" / "regret_sweep"
+    _need(directory, "python -m sim.regret_sweep")
+    data = load_sweep(directory)
+    runs = data[data["study"] == "horizon"]
+    if runs.empty:
+        raise RecordError(f"{directory}: no run of the study 'horizon'; make them with `python -m sim.regret_sweep`")
+    meaning = (
+        "Mean ± standard deviation over seeds. Slope: of log mean regret on log K over all horizons that the "
+        "allocator was run at, with its 95 % bootstrap interval over seeds."
+    )
+    summary = sweep_summary(runs)
+    horizons = ", ".join(f"{horizon:,}" for horizon in sorted(summary["num_rounds"].unique()))
+    return f"{to_markdown(summary)}\n\nAt K = {horizons} rounds; {describe(runs)}. {meaning}"
+
+
+def paper_scale(results: Path) -> str:
+    """The published numbers of the paper's schedule beside those measured here."""
+    return _rows(
+        results / "sim" / "paper_scale" / "summary.json",
+        ("quantity", "published", "measured"),
+        "python -m sim.paper_scale",
+    )
+
+
+def benchmarks(results: Path) -> str:
+    """The benchmarks' goals beside what was measured, and on which machine."""
+    file = results / "bench" / "summary.json"
+    table = _rows(file, ("quantity", "goal", "measured"), "python -m benchmarks.run")
+    machine = read_json(file).get("machine")
+    if not isinstance(machine, str):
+        raise RecordError(f"{file}: 'machine' is missing or no text; make it again with `python -m benchmarks.run`")
+    return f"{table}\n\nMeasured on {machine}."
+
+
+BLOCKS: dict[str, Callable[[Path], str]] = {
+    "regret_table": regret_table,
+    "paper_scale": paper_scale,
+    "benchmarks": benchmarks,
+}
+
+
+def rewritten(text: str, results: Path) -> str:
+    """The README's text with every generated block made anew from the records below ``results``.
+
+    Raises:
+        RecordError: a block is not closed, or its records are missing or damaged; names the file and how to make it.
+        UnknownNameError: a block of an unknown name.
+    """
+    found = list(_BLOCK.finditer(text))
+    if len(found) != text.count(_OPENING) or any(_OPENING in block["body"] for block in found):
+        raise RecordError(
+            "a generated block is not closed, or its first line is not of its own; "
+            "write '<!-- generated:NAME -->', a line break, and '<!-- /generated -->' after it"
+        )
+
+    def make(block: re.Match[str]) -> str:
+        name = block["name"]
+        if name not in BLOCKS:
+            raise UnknownNameError("generated block", name, BLOCKS)
+        return f"{_OPENING}{name} -->\n{BLOCKS[name](results)}\n<!-- /generated -->"
+
+    return _BLOCK.sub(make, text)
+
+
+def _need(path: Path, command: str) -> None:
+    if not path.exists():
+        raise RecordError(f"{path} does not exist; make it with `{command}`")
+
+
+def _rows(file: Path, columns: tuple[str, ...], command: str) -> str:
+    """The ``rows`` of a summary file as a Markdown table of ``columns``."""
+    _need(file, command)
+    rows: Any = read_json(file).get("rows")
+    if not isinstance(rows, list) or not rows:
+        raise RecordError(f"{file}: 'rows' is missing, empty or no list; make it again with `{command}`")
+    for number, row in enumerate(rows):
+        for column in columns:
+            if not isinstance(row, dict) or column not in row:
+                raise RecordError(f"{file}: {column!r} is missing in row {number}; make it again with `{command}`")
+    # object: a column may hold text and numbers; each is printed as it is.
+    return to_markdown(
+        pd.DataFrame([[row[column] for column in columns] for row in rows], columns=columns, dtype=object)
+    )
+
+
+@app.default
+def main(
+    *,
+    check: Annotated[bool, Parameter(help="Change nothing; fail if README.md is not up to date.", negative="")] = False,
+    readme: Annotated[Path, Parameter(help="The file to rewrite.", show_default=False)] = ROOT / "README.md",
+    results: Annotated[Path, Parameter(help="Folder of the records.", show_default=False)] = ROOT / "results",
+) -> int:
+    """Rewrite the generated blocks of README.md from the committed records."""
+    try:
+        _need(readme, "git checkout README.md")
+        text = readme.read_text(encoding="utf-8")
+        made = rewritten(text, results)
+    except CerolabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if made == text:
+        print(f"{readme} is up to date")
+        return 0
+    if check:
+        print(f"{readme} is not up to date with the records; run `python -m analysis.readme`", file=sys.stderr)
+        return 1
+    readme.write_text(made, encoding="utf-8")
+    print(f"rewrote {readme}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(app())

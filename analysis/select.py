@@ -1,0 +1,63 @@
+"""Which runs of a sweep belong together: the runs of a study, and its panels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from cerolab.errors import RecordError
+
+
+def study_runs(data: pd.DataFrame, study: str, setting: Sequence[str]) -> pd.DataFrame:
+    """The runs of a study that have a benchmark to measure regret against; none is an empty table.
+
+    Args:
+        data: from ``load_sweep``.
+        study: name of the study.
+        setting: columns that, with population, rewards, method and seed, tell the study's runs apart.
+
+    Raises:
+        RecordError: two runs differ in something else, so that a mean over seeds would mix unlike runs.
+    """
+    runs = data[(data["study"] == study) & data["regret_per_prompt"].notna()]
+    refuse_mixtures(runs, setting)
+    return runs
+
+
+def refuse_mixtures(runs: pd.DataFrame, setting: Sequence[str]) -> None:
+    """Refuse runs that a mean over seeds would mix, see ``study_runs``."""
+    key = ["population", "rewards", "method", "seed", *setting]
+    twice = runs[runs.duplicated(key, keep=False)].sort_values(key)
+    if twice.empty:
+        return
+    first, second = twice.iloc[0], twice.iloc[1]
+    told_apart = ("options", "dynamics", "num_prompts", "num_rounds", "budget", "capacity", "max_units", "saturation")
+    differ = [column for column in told_apart if first[column] != second[column]]
+    raise RecordError(
+        f"runs {first['run_id']} and {second['run_id']} have the same method, seed and {', '.join(setting)}, "
+        f"but differ in {', '.join(differ) or 'no setting'}; put them in sweeps of their own"
+    )
+
+
+def in_natural_order(dynamics: str) -> tuple[str, float]:
+    """Sort key of a text form such as drift(0.3): by kind, then by its number."""
+    kind, _, argument = dynamics.rstrip(")").partition("(")
+    try:
+        return kind, float(argument or 0.0)
+    except ValueError:
+        return kind, float("inf")
+
+
+def panels(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """(title, runs) for each population, sorted by name; rewards are named unless they are binary."""
+    found = []
+    for (population, rewards), group in runs.groupby(["population", "rewards"], sort=True):
+        title = population_title(str(population))
+        found.append((title if rewards == "binary" else f"{title}, {rewards} rewards", group))
+    return found
+
+
+def population_title(text: str) -> str:
+    """A population's text form as a panel title."""
+    return text.replace("beta", "Beta").replace("point", "Point").replace("*", "·")

@@ -1,0 +1,100 @@
+"""How every figure looks: one colour, marker, line style and name per allocator, and one way to save."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib import style as mpl_style
+from matplotlib.figure import Figure
+
+REFERENCE = "#777777"  # reference lines and footers
+
+
+class Look(NamedTuple):
+    """How an allocator is drawn: the same in every figure, and told apart in black and white by marker and line."""
+
+    name: str
+    colour: str
+    marker: str
+    line: str | tuple[int, tuple[int, ...]]
+    width: float = 1.3
+
+
+# The colours of Okabe and Ito (2008) but yellow, which is too faint on paper.
+_LOOKS = {
+    "cero": Look("CERO", "#0072B2", "o", "-", 2.2),
+    "uniform": Look("Uniform", "#E69F00", "s", "--"),
+    "cero_fixed": Look("CERO-fixed", "#009E73", "^", "-."),
+    "cero_preset": Look("CERO-preset", "#CC79A7", "v", (0, (5, 1, 1, 1, 1, 1))),
+    "cero_greedy": Look("CERO-greedy", "#D55E00", "D", (0, (3, 1, 1, 1))),
+    "random_matched": Look("Random-matched", "#56B4E9", "P", (0, (1, 1))),
+    "oracle": Look("Oracle", "#000000", "*", ":"),
+}
+# For allocators that are not listed: darker colours of Paul Tol's "muted" scheme, and markers not used above.
+_SPARE_COLOURS = ("#332288", "#882255", "#999933", "#44AA99", "#AA4499", "#117733", "#661100", "#CC6677")
+_SPARE_MARKERS = ("X", "p", "h", "<", ">", "d", "8")
+_SPARE_LINES = ("-", "--", "-.", ":")
+
+_SETTINGS = {
+    "font.family": "DejaVu Sans",  # comes with Matplotlib: the same on every machine
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 7,
+    "legend.title_fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.8,
+    "legend.columnspacing": 1.2,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.markersize": 4.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "cerolab",  # the same ids in every drawing
+    "svg.fonttype": "path",
+}
+
+
+def applied() -> AbstractContextManager[None]:
+    """These settings on Matplotlib's defaults, for the length of a ``with`` block; a user's own stay untouched."""
+    return mpl_style.context(["default", _SETTINGS])
+
+
+def look(method: str) -> Look:
+    """The look of an allocator; one that is not listed gets its own, fixed by its name."""
+    if method in _LOOKS:
+        return _LOOKS[method]
+    digest = hashlib.sha256(method.encode()).digest()
+    return Look(
+        method.replace("_", " ").capitalize(),
+        _SPARE_COLOURS[digest[0] % len(_SPARE_COLOURS)],
+        _SPARE_MARKERS[digest[1] % len(_SPARE_MARKERS)],
+        _SPARE_LINES[digest[2] % len(_SPARE_LINES)],
+    )
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """Allocators in the order of legends and tables: the listed ones first, others by name."""
+    listed = list(_LOOKS)
+    return sorted(set(methods), key=lambda name: (listed.index(name) if name in listed else len(listed), name))
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write ``stem.png`` (150 dots an inch) and ``stem.svg``; the same figure gives the same bytes."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    png, svg = Path(f"{stem}.png"), Path(f"{stem}.svg")
+    with applied():
+        figure.savefig(png, dpi=150, metadata={"Software": None})
+        figure.set_layout_engine("none")  # the layout is found; finding it again is half of the time
+        figure.savefig(svg, metadata={"Date": None, "Creator": None})
+    return [png, svg]

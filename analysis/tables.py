@@ -1,0 +1,164 @@
+"""A sweep in numbers: one row an allocator and scenario, for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from analysis.curves import horizon_slope
+from analysis.select import in_natural_order, population_title, refuse_mixtures
+from analysis.statistics import Interval
+from analysis.style import in_order, look
+
+_NUMBER = re.compile("[-+\N{MINUS SIGN}]?[0-9]|[-\N{EN DASH}]?$")
+_SETTINGS = {"rewards": "rewards", "dynamics": "rates", "num_prompts": "M", "num_rounds": "K"}
+_SCENARIO = ["study", "population", "rewards", "dynamics", "num_prompts"]
+
+
+def sweep_summary(data: pd.DataFrame) -> pd.DataFrame:
+    """One row a study, scenario, pool size and allocator, at the largest K that all allocators there were run at.
+
+    Columns: study, population, rewards, dynamics, num_prompts (M), num_rounds (K), method; regret_mean and regret_sd
+    (regret per prompt over seeds; nan without a benchmark, sd nan for one seed); slope, slope_low and slope_high
+    (study horizon: of log mean regret on log K, see ``statistics.fit_slope``; else nan); effective_group_rate,
+    unspent_percent (of the budget) and heldout_gain, means over seeds; num_seeds.
+    """
+    rows = []
+    for key, runs in data.groupby(_SCENARIO):
+        refuse_mixtures(runs, ["num_rounds"])
+        horizons = [set(of_method) for _, of_method in runs.groupby("method")["num_rounds"]]
+        shared = max(set.intersection(*horizons), default=None)
+        for method in in_order(runs["method"]):
+            of_method = runs[runs["method"] == method]
+            own = of_method[of_method["num_rounds"] == (shared or of_method["num_rounds"].max())]
+            slope = _slope(of_method)
+            rows.append(
+                {
+                    **dict(zip(_SCENARIO, key, strict=True)),
+                    "num_rounds": own["num_rounds"].iloc[0],
+                    "method": method,
+                    "regret_mean": own["regret_per_prompt"].mean(),
+                    "regret_sd": own["regret_per_prompt"].std(ddof=1),
+                    "slope": slope.estimate,
+                    "slope_low": slope.low,
+                    "slope_high": slope.high,
+                    "effective_group_rate": own["effective_group_rate"].mean(),
+                    "unspent_percent": 100.0 * (own["unspent_units"] / own["budget"]).mean(),
+                    "heldout_gain": (own["heldout_end"] - own["heldout_start"]).mean(),
+                    "num_seeds": own["seed"].nunique(),
+                }
+            )
+    rows.sort(key=lambda row: (row["study"], row["population"], row["rewards"], in_natural_order(row["dynamics"])))
+    return pd.DataFrame(rows)
+
+
+def readable(summary: pd.DataFrame) -> pd.DataFrame:
+    """A summary as text, units in headings or cells; what is the same, or unknown, in every row is left out."""
+    table = pd.DataFrame(index=summary.index)
+    if len(summary["study"].unique()) > 1:
+        table["study"] = summary["study"]
+    table["population"] = [population_title(text) for text in summary["population"]]
+    for column, heading in _SETTINGS.items():
+        if len(summary[column].unique()) > 1:
+            table[heading] = [_cell(value) for value in summary[column]]
+    table["allocator"] = [look(method).name for method in summary["method"]]
+    if summary["regret_mean"].notna().any():
+        table["regret per prompt"] = [
+            _plus_minus(mean, sd) for mean, sd in zip(summary["regret_mean"], summary["regret_sd"], strict=True)
+        ]
+    if summary["slope"].notna().any():
+        columns = (summary[name] for name in ("slope", "slope_low", "slope_high", "num_seeds"))
+        table["slope in K"] = [
+            "" if np.isnan(slope) else Interval(slope, low, high, int(seeds)).text()
+            for slope, low, high, seeds in zip(*columns, strict=True)
+        ]
+    table["effective groups"] = [f"{100 * rate:.1f} %" for rate in summary["effective_group_rate"]]
+    table["unspent"] = [f"{percent:.2f} %" for percent in summary["unspent_percent"]]
+    if summary["heldout_gain"].notna().any():
+        table["held-out gain"] = ["" if np.isnan(gain) else f"{100 * gain:.2f} pp" for gain in summary["heldout_gain"]]
+    table["seeds"] = [str(count) for count in summary["num_seeds"]]
+    return table
+
+
+def to_rich(table: pd.DataFrame, title: str) -> RenderableType:
+    """A table for the terminal; of a summary one table a study and population, made readable and narrow."""
+    if not _is_summary(table):
+        return _rich(table, title)
+    parts: list[RenderableType] = [Text(title, style="bold")]
+    for (study, population), rows in table.groupby(["study", "population"]):
+        shown = readable(rows).drop(columns="population")
+        same = [
+            f"{heading} {_cell(rows[column].iloc[0])}"
+            for column, heading in _SETTINGS.items()
+            if len(rows[column].unique()) == 1
+        ]
+        if len(rows["num_seeds"].unique()) == 1:
+            same.append(f"seeds {shown.pop('seeds').iloc[0]}")
+        parts.append(Text(f"Study {study}, {population_title(str(population))}: {', '.join(same)}", style="italic"))
+        parts.append(_rich(shown))
+    return Group(*parts)
+
+
+def _rich(table: pd.DataFrame, title: str | None = None) -> Table:
+    made = Table(
+        title=title and Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for column in table.columns:
+        made.add_column(str(column).replace(" ", "\n"), justify="right" if _numeric(table[column]) else "left")
+    for row in table.itertuples(index=False):
+        made.add_row(*(Text(_cell(value)) for value in row))  # Text: brackets are no markup
+    return made
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown, without a line break at its end; a summary is made readable first."""
+    if _is_summary(table):
+        table = readable(table)
+    lines = [
+        "| " + " | ".join(str(column) for column in table.columns) + " |",
+        "|" + "|".join("---:" if _numeric(table[column]) else "---" for column in table.columns) + "|",
+    ]
+    for row in table.itertuples(index=False):
+        lines.append("| " + " | ".join(_cell(value).replace("|", r"\|") for value in row) + " |")
+    return "\n".join(lines)
+
+
+def _is_summary(table: pd.DataFrame) -> bool:
+    return "regret_mean" in table.columns
+
+
+def _slope(runs: pd.DataFrame) -> Interval:
+    """Of one allocator in one scenario; nan unless it is of the study horizon and all its runs have a benchmark."""
+    none = float("nan")
+    if runs["study"].iloc[0] != "horizon" or runs["regret_per_prompt"].isna().any():
+        return Interval(none, none, none, 0)
+    return horizon_slope(runs, "regret_per_prompt")
+
+
+def _plus_minus(mean: float, sd: float) -> str:
+    if np.isnan(mean):
+        return ""
+    if abs(mean) < 1e-9:
+        return "0"
+    return f"{mean:.5f}" if np.isnan(sd) else f"{mean:.5f} ± {sd:.5f}"
+
+
+def _numeric(column: pd.Series[Any]) -> bool:
+    """Whether every cell starts with a number, or is empty or a dash."""
+    return all(_NUMBER.match(_cell(value)) for value in column)
+
+
+def _cell(value: object) -> str:
+    """A cell as text: numbers with at most four significant digits, nothing for nan."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, (float, np.floating)):
+        return "" if np.isnan(value) else f"{value:.4g}"
+    return str(value)

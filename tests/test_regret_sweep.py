@@ -1,0 +1,218 @@
+"""The sweep as a user runs it: resumable, the same on any number of workers, clear where it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cerolab.errors import CerolabError
+from cerolab.records import read_infos
+from sim.engine import RunFailedError, run_cells
+from sim.experiment import claim_directory
+from sim.sweep_settings import QUICK, SweepSettings
+
+TINY = {
+    "name": "tiny",
+    "horizons": (10, 20),
+    "num_prompts": 20,
+    "seeds": 2,
+    "populations": ("beta(1, 1)",),
+    "pool_sizes": (10,),
+    "pool_horizon": 10,
+    "drifts": (0.1,),
+    "drift_prompts": 10,
+    "drift_horizon": 10,
+    "dynamics": ("learning(0.2)",),
+    "dynamics_prompts": 20,
+    "dynamics_horizon": 10,
+}
+TIMES = {"seconds"}
+
+
+def settings(tmp_path, **changes):
+    return SweepSettings(**(TINY | {"out": tmp_path} | changes))
+
+
+def sweep(given, **options):
+    claim_directory(given.directory, given.fixed())
+    return run_cells(list(given.cells()), given.directory, given.detail, quiet=True, **options)
+
+
+def results(directory):
+    return {
+        run_id: {key: value for key, value in info["results"].items() if key not in TIMES}
+        for run_id, info in read_infos(directory).items()
+    }
+
+
+def command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "sim.regret_sweep", *map(str, arguments)], capture_output=True, text=True, **options
+    )
+
+
+def arguments(tmp_path, **changes):
+    out = ["--out", tmp_path]
+    for key, value in (TINY | changes).items():
+        out.append("--" + key.replace("_", "-"))
+        out += list(value) if isinstance(value, tuple) else [value]
+    return out
+
+
+def test_workers_change_nothing_but_times(tmp_path):
+    one, two = settings(tmp_path / "one"), settings(tmp_path / "two")
+    assert sweep(one, workers=1) == sweep(two, workers=2) > 0
+    assert results(one.directory) == results(two.directory)
+
+
+def test_a_second_start_does_nothing_and_more_seeds_do_only_themselves(tmp_path):
+    first = sweep(settings(tmp_path), workers=1)
+    before = results(settings(tmp_path).directory)
+    assert sweep(settings(tmp_path), workers=1) == 0
+    assert sweep(settings(tmp_path, seeds=3), workers=1) == first // 2
+    after = results(settings(tmp_path).directory)
+    assert {run_id: after[run_id] for run_id in before} == before
+
+
+def test_kill_minus_nine_then_the_same_command_gives_the_same_sweep(tmp_path):
+    whole = settings(tmp_path / "whole", horizons=(10, 400, 500))
+    sweep(whole, workers=1)
+    given = arguments(tmp_path / "killed", horizons=(10, 400, 500))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "sim.regret_sweep", *map(str, given), "--workers", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    directory = tmp_path / "killed" / "sim" / "tiny"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and len(list(directory.glob("*/run.json"))) < 3:
+        time.sleep(0.01)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    left = settings(tmp_path / "killed", horizons=(10, 400, 500))
+    done = len(results(directory))
+    assert 0 < done < len(results(whole.directory))
+    assert sweep(left, workers=1) == len(results(whole.directory)) - done
+    assert results(directory) == results(whole.directory)
+
+
+def test_other_settings_in_the_same_folder_are_refused_by_name(tmp_path):
+    sweep(settings(tmp_path, horizons=(10,)), workers=1)
+    with pytest.raises(CerolabError, match=r"mean_units: 0\.5 there, 0\.25 now.*choose another --name"):
+        sweep(settings(tmp_path, mean_units=0.25), workers=1)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    directory = settings(tmp_path).directory
+    directory.mkdir(parents=True)
+    (directory / "thesis.txt").write_text("mine")
+    with pytest.raises(CerolabError, match="holds no experiment"):
+        sweep(settings(tmp_path), workers=1)
+
+
+BROKEN = """
+from dataclasses import dataclass
+from cerolab import Allocation, BaseAllocator, register
+
+@register
+class Broken(BaseAllocator):
+    name = "broken"
+    def _select(self):
+        raise ZeroDivisionError("by design")
+    def _learn(self, allocation, feedback): ...
+    def _arrays(self): return {}
+    def _load_arrays(self, arrays): ...
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_raises_fails_the_sweep_and_names_its_settings(tmp_path, monkeypatch, workers):
+    (tmp_path / "broken_plugin.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    __import__("broken_plugin")
+    given = settings(tmp_path, allocators=("uniform", "broken"), ablations=())
+    with pytest.raises(RunFailedError, match=r"broken .*seed=0: ZeroDivisionError: by design"):
+        sweep(given, workers=workers, plugins=["broken_plugin"])
+    failed = [
+        info
+        for path in given.directory.glob("*/run.json")
+        if (info := json.loads(path.read_text()))["status"] == "failed"
+    ]
+    assert failed
+    assert failed[0]["error"] == "ZeroDivisionError: by design"
+
+
+def test_the_command_draws_its_figures_and_prints_a_table(tmp_path):
+    done = command(*arguments(tmp_path), "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert "CERO-greedy" in done.stdout
+    figures = {path.name for path in (tmp_path / "sim" / "tiny" / "figures").iterdir()}
+    names = ("regret_horizon", "regret_cumulative", "regret_drift", "regret_pool", "learning")
+    assert {f"{name}.{kind}" for name in names for kind in ("png", "svg")} <= figures
+    assert (tmp_path / "sim" / "tiny" / "summary.md").read_text().count("|") > 20
+
+
+@pytest.mark.parametrize("kind", ["yaml", "toml"])
+def test_settings_from_a_file_and_the_command_line_on_top(tmp_path, kind):
+    lines = {"horizons": [10], "num_prompts": 20, "seeds": 1, "name": "filed", "populations": ["beta(2, 2)"]}
+    lines |= {"pool_sizes": [], "drifts": [], "dynamics": [], "ablations": []}
+    sign = {"yaml": ": ", "toml": " = "}[kind]
+    (tmp_path / f"s.{kind}").write_text("\n".join(key + sign + json.dumps(value) for key, value in lines.items()))
+    done = command("--config", tmp_path / f"s.{kind}", "--out", tmp_path, "--seeds", 2, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    infos = read_infos(tmp_path / "sim" / "filed").values()
+    assert {info["scenario"]["population"] for info in infos} == {"beta(2, 2)"}
+    assert {info["seed"] for info in infos} == {0, 1}
+    assert {info["method"] for info in infos} == {"cero", "uniform"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--allocators", "cer"], "unknown allocator 'cer' (did you mean 'cero'?); known: cero,"),
+        (["--hrizons", "5"], "Did you mean --horizons?"),
+        (["--seeds", "0"], "seeds=0 is below 1"),
+        (["--mean-units", "3"], "mean_units=3.0 is outside (0, max_units=2]"),
+        (["--populations", "beta(1)"], "has 1 arguments; give 2"),
+        (["--config", "missing.yaml"], "missing.yaml"),
+        (["--config", "settings.ini"], "known: .toml, .yaml, .yml"),
+        (["--horizons", "0"], "number of rounds=0 is below 1"),
+        (["--dynamics", "wander(1)"], "unknown dynamics 'wander'"),
+        (["--rewards", "ternary"], "unknown rewards 'ternary'"),
+    ],
+)
+def test_bad_settings_end_in_one_clear_message(tmp_path, given, message):
+    done = command(*given, "--out", tmp_path, "--quick", "--workers", 1)
+    assert done.returncode != 0
+    text = " ".join((done.stdout + done.stderr).replace("│", " ").split())
+    assert message in text
+    assert "Traceback" not in text
+    assert not list(tmp_path.rglob("run.json"))
+
+
+@pytest.mark.parametrize("text", ["seeds: [1", "just text", "sedes: 3"])
+def test_a_bad_settings_file_is_named(tmp_path, text):
+    (tmp_path / "s.yaml").write_text(text)
+    done = command("--config", tmp_path / "s.yaml", "--out", tmp_path, "--quick", "--workers", 1)
+    assert done.returncode != 0
+    assert "s.yaml" in (done.stdout + done.stderr).replace("│\n│", "")
+    assert "Traceback" not in done.stderr
+
+
+def test_help_explains_every_setting():
+    text = command("--help").stdout
+    for name in SweepSettings.__dataclass_fields__:
+        assert "--" + name.replace("_", "-") in text
+    assert "--quick" in text
+    assert "--config" in text
+
+
+def test_the_quick_preset_is_made_of_known_settings():
+    assert set(QUICK) <= set(SweepSettings.__dataclass_fields__)
+    assert SweepSettings(**QUICK).directory.name == "quick"
