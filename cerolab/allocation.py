@@ -145,7 +145,7 @@ def _read_only_integers(field: str, value: Any) -> IntArray:
         )
     if array.dtype != np.int64:
         array = array.astype(np.int64)
-    elif array.flags.writeable:
+    elif array.flags.writeable or not array.flags.owndata:  # a view's owner may be writable
         array = array.copy()
     array.flags.writeable = False
     return array

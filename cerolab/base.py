@@ -16,6 +16,7 @@ import numpy as np
 
 from cerolab import feedback as feedback_checks
 from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray, Wave
+from cerolab.checks import whole_number
 from cerolab.errors import ProtocolError, StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem
@@ -38,6 +39,8 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         name: registry name.
         Options: a frozen dataclass of hyper-parameters with defaults.
 
+        limits: least and largest value of the state's arrays, by name; a state outside is refused.
+
     Attributes:
         problem, seed, options: as given to ``make``.
         round_index: rounds completed.
@@ -46,10 +49,11 @@ class BaseAllocator(ABC, Generic[OptionsT]):
 
     name: ClassVar[str]
     Options: ClassVar[type[Any]] = NoOptions
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
         self.problem = problem
-        self.seed = int(seed)
+        self.seed = whole_number("seed", seed)
         self.options = options
         self.round_index = 0
         self.remaining = problem.budget
@@ -107,11 +111,10 @@ class BaseAllocator(ABC, Generic[OptionsT]):
                 f"{self._pending.num_units} units) of round {self.round_index}; answer each allocate() once"
             )
         checked = feedback_checks.validated(allocation, feedback, self.problem)
-        if self.round_index < self.problem.num_rounds:
+        if self.round_index < self.problem.num_rounds:  # the horizon may be over
             self._learn(allocation, checked)
-        self.remaining -= allocation.num_units
-        if allocation.last_wave:
-            self.round_index += 1
+            self.remaining -= allocation.num_units
+            self.round_index += allocation.last_wave
         self._pending = None
 
     def training_mask(self, round_feedback: Sequence[Wave]) -> BoolArray:
@@ -144,23 +147,34 @@ class BaseAllocator(ABC, Generic[OptionsT]):
             StateError: of another schema version, method, problem, seed or options, or damaged; nothing is changed.
         """
         for key, mine in self._identity().items():
-            if key not in state:
-                raise StateError(f"{self.name}: the state lacks {key!r}; was it saved by state_dict()?")
-            theirs = np.asarray(state[key]).item()
-            if theirs != mine:
+            theirs = self._stored(state, key)
+            if theirs.size != 1 or theirs.item() != mine:
                 raise StateError(f"{self.name}: the state has {key}={theirs}, this allocator {key}={mine}")
-        expected = self._arrays()
-        for key, array in expected.items():
-            if key not in state:
-                raise StateError(f"{self.name}: the state lacks {key!r}; was it saved by state_dict()?")
-            shape = np.asarray(state[key]).shape
-            if shape != array.shape:
-                raise StateError(f"{self.name}: the state's {key} has shape {shape}, expected {array.shape}")
-        round_index, remaining = (int(state[key]) for key in ("round_index", "remaining"))
-        if not (0 <= round_index <= self.problem.num_rounds and 0 <= remaining <= self.problem.budget):
-            raise StateError(f"{self.name}: the state has round_index={round_index}, remaining={remaining}")
-        self._load_arrays({key: np.asarray(value) for key, value in state.items()})
-        self.round_index, self.remaining, self._pending = round_index, remaining, None
+        counts = {}
+        for key, most in (("round_index", self.problem.num_rounds), ("remaining", self.problem.budget)):
+            value = self._stored(state, key)
+            if value.size != 1 or value.dtype.kind not in "iu" or not 0 <= value.item() <= most:
+                raise StateError(f"{self.name}: the state has {key}={value}, expected a whole number in 0..{most}")
+            counts[key] = int(value.item())
+        arrays = {key: self._checked_array(key, self._stored(state, key), own) for key, own in self._arrays().items()}
+        self._load_arrays(arrays)
+        self.round_index, self.remaining, self._pending = counts["round_index"], counts["remaining"], None
+
+    def _stored(self, state: Mapping[str, Any], key: str) -> np.ndarray:
+        if key not in state:
+            raise StateError(f"{self.name}: the state lacks {key!r}; was it saved by state_dict()?")
+        return np.asarray(state[key])
+
+    def _checked_array(self, key: str, array: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """``array``, if it could be this allocator's own ``key``: same shape, finite numbers, within ``limits``."""
+        if array.shape != own.shape:
+            raise StateError(f"{self.name}: the state's {key} has shape {array.shape}, expected {own.shape}")
+        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+            raise StateError(f"{self.name}: the state's {key} is not made of finite numbers")
+        low, high = self.limits.get(key, (-np.inf, np.inf))
+        if array.size and not (low <= array.min() and array.max() <= high):
+            raise StateError(f"{self.name}: the state's {key} leaves [{low:g}, {high:g}]")
+        return array
 
     def options_dict(self) -> dict[str, Any]:
         """The options as JSON-ready values, for records and checkpoints."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 
 from cerolab import seeding
 from cerolab.allocation import Allocation, FloatArray
 from cerolab.base import BaseAllocator
+from cerolab.checks import whole_number
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
-from cerolab.posterior import Posterior, Prior
+from cerolab.posterior import Posterior, Prior, checked_forgetting, checked_prior
 from cerolab.problem import AllocationProblem
 from cerolab.projection import TieOrder
 
@@ -33,6 +35,16 @@ class PosteriorOptions:
     forgetting: float = 1.0
     tie_seed: int | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.prior, str):
+            if self.prior != "pool":
+                raise InvalidValueError("prior", self.prior, "is not known", 'give (a0, b0) or "pool"')
+        else:
+            object.__setattr__(self, "prior", checked_prior(self.prior))
+        object.__setattr__(self, "forgetting", checked_forgetting(self.forgetting))
+        if self.tie_seed is not None:
+            object.__setattr__(self, "tie_seed", whole_number("tie_seed", self.tie_seed))
+
 
 OptionsT = TypeVar("OptionsT", bound=PosteriorOptions)
 
@@ -45,16 +57,24 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
     """
 
     Options = PosteriorOptions
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "prior": (1e-300, math.inf),
+        "num_responses": (0.0, math.inf),
+        "reward_sum": (0.0, math.inf),
+        "reward_sq_sum": (0.0, math.inf),
+        "fitted_evidence": (0.0, math.inf),
+        "exposure": (0, math.inf),
+        "slope": (0.0, 1.0),
+        "price": (0.0, 1.0),
+    }
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
         super().__init__(problem, seed, options)
         self._learns_prior = isinstance(options.prior, str)
-        if self._learns_prior and options.prior != "pool":
-            raise InvalidValueError("prior", options.prior, "is not known", 'give (a0, b0) or "pool"')
         prior = (1.0, 1.0) if isinstance(options.prior, str) else options.prior
         self.posterior = Posterior.create(problem.num_prompts, prior, options.forgetting)
         self._fitted_evidence = 0.0
-        tie_seed = seed if options.tie_seed is None else options.tie_seed
+        tie_seed = self.seed if options.tie_seed is None else options.tie_seed
         self.ties = TieOrder(seeding.generator("tie order", tie_seed).permutation(problem.num_prompts))
 
     def predicted_success(self) -> FloatArray:
@@ -67,13 +87,15 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
 
     def _update_posterior(self, allocation: Allocation, feedback: CheckedFeedback) -> bool:
         """Take the feedback in (5); True where other prompts' q-hat may have changed as well."""
+        was_binary = self.posterior.reward_sq_sum is None
         self.posterior.update(
             allocation.prompts,
             feedback.num_responses,
             feedback.reward_sum,
             None if feedback.binary else feedback.reward_sq_sum,
         )
-        changed_all = self.posterior.forgetting != 1.0
+        turned_graded = was_binary and self.posterior.reward_sq_sum is not None
+        changed_all = self.posterior.forgetting != 1.0 or turned_graded
         if self._learns_prior:
             evidence = float(self.posterior.num_responses.sum())
             if not 0.8 * evidence <= self._fitted_evidence <= 1.25 * evidence:

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from cerolab.allocation import Allocation, IntArray
-from cerolab.errors import InvalidValueError, OverspendError, StateError
+from cerolab.checks import whole_number
+from cerolab.errors import OverspendError, StateError
 from cerolab.problem import AllocationProblem
+
+_COUNTS = ("units", "responses", "tokens", "updates", "round_index")
 
 
 class BudgetLedger:
@@ -89,18 +92,15 @@ class BudgetLedger:
         self.responses += total * problem.responses_per_unit
         self.exposure_M[prompts] += units
         self._round_units += total
-        if not allocation.last_wave:
-            self._round_waves.append(allocation)
+        self._round_waves.append(allocation)
 
     def count_tokens(self, num_tokens: int) -> None:
         """Book generated tokens.
 
         Raises:
-            InvalidValueError: a negative number.
+            InvalidValueError: negative, or no whole number.
         """
-        if num_tokens < 0:
-            raise InvalidValueError("num_tokens", num_tokens, "is negative", "count generated tokens")
-        self.tokens += int(num_tokens)
+        self.tokens += whole_number("num_tokens", num_tokens, least=0)
 
     def end_round(self, updated: bool) -> None:
         """Close the round; ``updated`` says whether the policy was updated (an empty round leaves it)."""
@@ -111,7 +111,7 @@ class BudgetLedger:
 
     def state_dict(self) -> dict[str, Any]:
         """Arrays and scalars only; take it between rounds."""
-        counts = {name: getattr(self, name) for name in ("units", "responses", "tokens", "updates", "round_index")}
+        counts = {name: getattr(self, name) for name in _COUNTS}
         return {**counts, "exposure": self.exposure_M.copy()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -120,20 +120,28 @@ class BudgetLedger:
         Raises:
             StateError: the state is of another pool or above the budget; the ledger stays as it was.
         """
-        try:
-            exposure = np.array(state["exposure"], np.int64)
-            counts = {name: int(state[name]) for name in ("units", "responses", "tokens", "updates", "round_index")}
-        except KeyError as missing:
-            raise StateError(f"ledger state lacks {missing}; was it saved by BudgetLedger.state_dict()?") from None
+        counts: dict[str, int] = {}
+        for name in _COUNTS:
+            value = np.asarray(state.get(name))
+            if value.size != 1 or value.dtype.kind not in "iu" or value.item() < 0:
+                raise StateError(f"ledger state has {name}={state.get(name)}, expected a whole number >= 0")
+            counts[name] = int(value.item())
+        exposure = np.asarray(state.get("exposure"))
         if exposure.shape != self.exposure_M.shape:
-            raise StateError(f"ledger state has {exposure.size} prompts, the problem {self.problem.num_prompts}")
+            raise StateError(f"ledger state has exposure of {exposure.size} prompts, not {self.problem.num_prompts}")
+        if exposure.dtype.kind not in "iu" or exposure.min() < 0:
+            raise StateError(f"ledger state has exposure {exposure}, expected whole numbers >= 0")
         if counts["units"] != int(exposure.sum()) or counts["units"] > self.problem.budget:
             raise StateError(
                 f"ledger state has units={counts['units']}, exposures of {int(exposure.sum())}, "
                 f"budget={self.problem.budget}: they do not fit together"
             )
-        for name, value in counts.items():
-            setattr(self, name, value)
-        self.exposure_M = exposure
+        if counts["responses"] != counts["units"] * self.problem.responses_per_unit:
+            raise StateError(
+                f"ledger state has responses={counts['responses']}, expected {self.problem.responses_per_unit} a unit"
+            )
+        for name, count in counts.items():
+            setattr(self, name, count)
+        self.exposure_M = exposure.astype(np.int64)
         self._round_units = 0
         self._round_waves.clear()

@@ -12,8 +12,9 @@ rewards this is exactly (6), so one rule covers both.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,8 @@ from scipy import optimize
 from scipy.special import betaln
 
 from cerolab.allocation import FloatArray, IntArray
-from cerolab.errors import InvalidValueError
+from cerolab.checks import real_number
+from cerolab.errors import InvalidValueError, StateError
 
 Prior = tuple[float, float]
 
@@ -30,7 +32,7 @@ def expected_variance(alpha: npt.ArrayLike, beta: npt.ArrayLike) -> FloatArray:
     """q-hat = E[P(1-P)] = ab / ((a+b)(a+b+1)) in [0, 1/4] for P ~ Beta(a, b) (6)."""
     alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)
     total = alpha + beta
-    return (alpha / total) * (beta / (total + 1.0))
+    return (alpha * beta) / (total * (total + 1.0))  # symmetric to the last bit: mirrored prompts tie
 
 
 def variance_second_moment(alpha: npt.ArrayLike, beta: npt.ArrayLike) -> FloatArray:
@@ -75,11 +77,7 @@ class Posterior:
 
     def __post_init__(self) -> None:
         self.prior = checked_prior(self.prior)
-        rho = self.forgetting
-        if not 0 < rho <= 1:
-            raise InvalidValueError(
-                "forgetting", rho, "is outside (0, 1]", "use 1.0 to keep all evidence, 0.9, say, to fade it"
-            )
+        self.forgetting = checked_forgetting(self.forgetting)
 
     @classmethod
     def create(cls, num_prompts: int, prior: Prior = (1.0, 1.0), forgetting: float = 1.0) -> Posterior:
@@ -137,28 +135,33 @@ class Posterior:
         self.prior = fit_prior(self.reward_sum, self.num_responses)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Arrays only: the prior and the sums."""
-        state = {
+        """Arrays only: the prior, the sums, and whether rewards were ever graded."""
+        graded = self.reward_sq_sum is not None
+        return {
             "prior": np.array(self.prior),
             "num_responses": self.num_responses.copy(),
             "reward_sum": self.reward_sum.copy(),
+            "reward_sq_sum": np.array(self.reward_sq_sum if graded else self.reward_sum),
+            "graded": np.array(int(graded)),
         }
-        if self.reward_sq_sum is not None:
-            state["reward_sq_sum"] = self.reward_sq_sum.copy()
-        return state
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray], forgetting: float) -> Posterior:
-        """The inverse of ``state_dict``."""
-        prior = (float(state["prior"][0]), float(state["prior"][1]))
-        squares = state.get("reward_sq_sum")
-        return cls(
-            prior,
-            forgetting,
-            np.array(state["num_responses"], np.float64),
-            np.array(state["reward_sum"], np.float64),
-            None if squares is None else np.array(squares, np.float64),
+        """The inverse of ``state_dict``.
+
+        Raises:
+            StateError: sums that no rewards in [0, 1] have; names the array.
+        """
+        num_responses, reward_sum, squares = (
+            np.array(state[key], np.float64) for key in ("num_responses", "reward_sum", "reward_sq_sum")
         )
+        slack = 1e-9 * (1.0 + num_responses)
+        if (reward_sum > num_responses + slack).any():
+            raise StateError("the state's reward_sum is above its num_responses")
+        if (squares > reward_sum + slack).any():
+            raise StateError("the state's reward_sq_sum is above its reward_sum")
+        prior = (float(state["prior"][0]), float(state["prior"][1]))
+        return cls(prior, forgetting, num_responses, reward_sum, squares if state["graded"] else None)
 
 
 def checked_prior(prior: object) -> Prior:
@@ -167,13 +170,24 @@ def checked_prior(prior: object) -> Prior:
     Raises:
         InvalidValueError: not a pair of positive finite numbers.
     """
-    try:
-        a0, b0 = (float(x) for x in prior)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise InvalidValueError("prior", prior, "is not a pair of numbers", "give (a0, b0), e.g. (1, 1)") from None
+    remedy = "give (a0, b0), e.g. (1, 1)"
+    pair = list(prior) if isinstance(prior, Iterable) and not isinstance(prior, str) else []
+    if len(pair) != 2 or not all(isinstance(x, Real) for x in pair):
+        raise InvalidValueError("prior", prior, "is not a pair of numbers", remedy)
+    a0, b0 = (float(x) for x in pair)
     if not (0 < a0 < math.inf and 0 < b0 < math.inf):
-        raise InvalidValueError("prior", (a0, b0), "is not positive and finite", "give (a0, b0), e.g. (1, 1)")
+        raise InvalidValueError("prior", (a0, b0), "is not positive and finite", remedy)
     return a0, b0
+
+
+def checked_forgetting(forgetting: object) -> float:
+    """rho as a float.
+
+    Raises:
+        InvalidValueError: outside (0, 1].
+    """
+    remedy = "use 1.0 to keep all evidence, 0.9, say, to fade it"
+    return real_number("forgetting", forgetting, 0.0, 1.0, remedy, low_open=True)
 
 
 def fit_prior(reward_sum: FloatArray, num_responses: FloatArray, most_weight: float = 100.0) -> Prior:

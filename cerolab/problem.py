@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cerolab.checks import real_number, whole_number
 from cerolab.errors import InvalidValueError
 
 
@@ -39,11 +39,9 @@ class AllocationProblem:
 
     def __post_init__(self) -> None:
         for field in ("num_prompts", "num_rounds", "budget", "capacity", "max_units", "responses_per_unit"):
-            object.__setattr__(self, field, _positive_integer(field, getattr(self, field)))
-        saturation = self.saturation
-        if isinstance(saturation, bool) or not isinstance(saturation, (int, float)) or not 0 < saturation < math.inf:
-            raise InvalidValueError("saturation", saturation, "is not a positive finite number", "use 1.0, say")
-        object.__setattr__(self, "saturation", float(saturation))
+            object.__setattr__(self, field, whole_number(field, getattr(self, field), least=1))
+        saturation = real_number("saturation", self.saturation, 0.0, math.inf, "use 1.0, say", low_open=True)
+        object.__setattr__(self, "saturation", saturation)
         most_per_round = self.num_prompts * self.max_units
         if self.capacity > most_per_round:
             raise InvalidValueError(
@@ -103,15 +101,3 @@ class AllocationProblem:
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain numbers, for records and checkpoints."""
         return asdict(self)
-
-
-def _positive_integer(field: str, value: Any) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise InvalidValueError(field, value, "is not an integer", "give a whole number >= 1") from None
-    if number < 1:
-        raise InvalidValueError(field, value, "is not positive", "give a whole number >= 1")
-    return number

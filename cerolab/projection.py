@@ -38,6 +38,7 @@ def project_capped_simplex(x: npt.ArrayLike, capacity: float, max_units: float) 
             raise InvalidValueError(field, bound, "is negative or nan", "give a number >= 0")
     if not np.isfinite(x).all():
         raise InvalidValueError("x", x[~np.isfinite(x)][0], "is not finite", "project finite vectors only")
+    max_units = min(max_units, capacity)  # no entry can be above it
     clipped = np.clip(x, 0.0, max_units)
     if clipped.sum() <= capacity:
         return clipped

@@ -19,8 +19,15 @@ _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 
 def seed_from_names(*names: object) -> int:
     """A 64-bit seed that depends on every name and on their order, and on nothing else."""
-    text = "\x1f".join(f"{type(name).__name__}:{name}" for name in names)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    text = "\x1f".join(_written(name) for name in names)
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "little")
+
+
+def _written(name: object) -> str:
+    """A name with its kind; NumPy's integers are integers, and a separator inside a name is escaped."""
+    if isinstance(name, np.integer):
+        name = int(name)
+    return f"{type(name).__name__}:{name}".replace("\\", "\\\\").replace("\x1f", "\\x1f")
 
 
 def generator(*names: object) -> np.random.Generator:
@@ -53,7 +60,6 @@ def counter_uniforms(keys: npt.NDArray[np.uint64], counters: npt.NDArray[Any]) -
         keys: uint64, from ``coin_keys``.
         counters: integers >= 0, the number of responses the prompt has had before this one.
     """
-    x = counters.astype(np.uint64)
-    x += np.uint64(1)
-    x = x * _GOLDEN + keys
-    return (_mix(x) >> _S11).astype(np.float64) * 2.0**-53
+    with np.errstate(over="ignore"):  # arithmetic modulo 2^64; NumPy warns of it in scalars
+        x = (counters.astype(np.uint64) + np.uint64(1)) * _GOLDEN + keys
+        return (_mix(x) >> _S11).astype(np.float64) * 2.0**-53

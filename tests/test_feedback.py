@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cerolab import Allocation, AllocationProblem, Feedback, make
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import validated
-from tests.strategies import feedbacks, known_bug, problems
+from tests.strategies import feedbacks, problems
 
 PROBLEM = AllocationProblem(num_prompts=9, num_rounds=3, budget=9, capacity=5, max_units=2, responses_per_unit=4)
 WAVE = Allocation([7, 3], [1, 2])  # 4 and 8 responses
@@ -131,7 +131,6 @@ def test_an_allocation_copies_what_the_caller_can_still_write():
     assert prompts.flags.writeable
 
 
-@known_bug(reason="a read-only view is taken as it is, though its base can be written")
 def test_an_allocation_copies_a_read_only_view_of_a_writable_array():
     base = np.array([1, 2])
     view = base.view()

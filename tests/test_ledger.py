@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cerolab import Allocation, AllocationProblem, BudgetLedger, make
 from cerolab.errors import InvalidValueError, OverspendError, StateError
-from tests.strategies import known_bug, play, problems, same_state, through_a_file
+from tests.strategies import play, problems, same_state, through_a_file
 
 PROBLEM = AllocationProblem(num_prompts=6, num_rounds=3, budget=9, capacity=5, max_units=2, responses_per_unit=4)
 
@@ -56,8 +56,8 @@ def test_tokens_add_up():
     "value",
     [
         -1,
-        pytest.param(float("nan"), marks=known_bug(reason="a bare ValueError of int()")),
-        pytest.param(2.5, marks=known_bug(reason="fractions are cut off silently")),
+        float("nan"),
+        2.5,
     ],
 )
 def test_tokens_that_cannot_be_counted_are_refused(value):
@@ -96,7 +96,6 @@ def test_the_cap_counts_anew_in_the_next_round():
     assert ledger.exposure_M[2] == 4
 
 
-@known_bug(reason="waves after the last one are not counted against max_units until end_round()")
 def test_a_wave_after_the_last_one_of_the_round_does_not_escape_the_cap():
     ledger = BudgetLedger(PROBLEM)
     ledger.spend(Allocation([2], [2]))
@@ -248,7 +247,6 @@ def test_a_state_whose_counts_do_not_fit_together_is_refused():
     [{"exposure": np.array([4, -1, 0, 0, 0, 0])}, {"round_index": -1}, {"responses": 5}, {"tokens": -1}],
     ids=str,
 )
-@known_bug(reason="negative or contradictory counts are accepted")
 def test_a_damaged_state_is_refused(damage):
     _state_refused({**used_ledger().state_dict(), **damage}, next(iter(damage)))
 

@@ -224,6 +224,8 @@ def test_more_equal_gains_than_the_repair_step_sorts_are_shared_out():
     best = solve_static(np.full(300_000, 0.2), problem)
     check_exposure(best, np.full(300_000, 0.2), problem)
     assert best.exposure.max() == 1
+    problem = AllocationProblem(num_prompts=300_000, num_rounds=3, budget=500_001, capacity=300_000)
+    check_exposure(solve_static(np.full(300_000, 1e-25), problem), np.full(300_000, 1e-25), problem)
 
 
 # --- real exposures --------------------------------------------------------------------------------------------
@@ -237,13 +239,21 @@ def test_continuous_optimum_closes_its_certificate_and_is_above_the_integer_one(
     assert best.value >= solve_static(rate, problem).value * (1 - 1e-12)
 
 
+@pytest.mark.parametrize("budget", [1, 2000, 2345, 4999])
 @pytest.mark.parametrize("scale", [1e-6, 1e-9, 1e-12, 1e-15, 1e-18, 1e-100])
 @pytest.mark.parametrize("equal", [True, False])
-def test_continuous_optimum_of_tiny_rates_spends_the_budget(scale, equal):
-    problem = AllocationProblem(num_prompts=5, num_rounds=1000, budget=2000, capacity=5)
+def test_optima_of_tiny_rates_spend_the_budget(scale, equal, budget):
+    # Gains that differ by less than a rounding step, between prompts or from one unit to the next.
+    problem = AllocationProblem(num_prompts=5, num_rounds=1000, budget=budget, capacity=5)
     rate = scale * (np.full(5, 0.2) if equal else np.array([0.25, 0.11, 0.2, 0.24, 0.05]))
-    best = solve_static_continuous(rate, problem)
-    check_exposure(best, rate, problem)
+    for best in (solve_static(rate, problem), solve_static_continuous(rate, problem)):
+        check_exposure(best, rate, problem)
+        if scale < 1e-9 and not equal:  # linear to all purposes: the best prompts get all they can
+            full = [0, 3, 2, 1, 4]
+            expected = np.zeros(5)
+            for rank, i in enumerate(full):
+                expected[i] = np.clip(budget - 1000 * rank, 0, 1000)
+            np.testing.assert_allclose(best.exposure, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cerolab import AllocationProblem, Feedback, make
 from tests.reference.naive_ablations import NaiveCeroFixed, NaiveCeroGreedy, NaiveCeroPreset
 from tests.reference.naive_cero import NaiveCero
-from tests.strategies import Luck, as_pairs, feedbacks, known_bug, problems, success_rates
+from tests.strategies import Luck, as_pairs, feedbacks, problems, success_rates
 
 NAIVE = {
     "cero": NaiveCero,
@@ -153,10 +153,6 @@ def test_fast_and_naive_agree_on_a_large_pool(name):
     assert rounds_in_step(fast, naive_twin(fast, {}), luck) == problem.num_rounds
 
 
-MIRROR = "q-hat is not symmetric in (a, b) to the last bit, so mirror-image prompts, which tie exactly, do not here"
-
-
-@known_bug(reason=MIRROR)
 def test_prompts_with_mirrored_successes_and_failures_have_the_same_value():
     problem = AllocationProblem(num_prompts=2, num_rounds=1, budget=2, capacity=2, max_units=1, responses_per_unit=12)
     for successes in range(13):
@@ -191,9 +187,9 @@ def _random_run(name: str, seed: int) -> tuple[int, int]:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("cero", marks=known_bug(reason=MIRROR)),
+        "cero",
         "cero_fixed",
-        pytest.param("cero_greedy", marks=known_bug(reason=MIRROR)),
+        "cero_greedy",
         "cero_preset",
     ],
 )

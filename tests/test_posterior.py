@@ -38,8 +38,8 @@ def variance(p):
 def test_moments_equal_numerical_integrals(a, b):
     first = beta_expectation(variance, a, b)
     second = beta_expectation(lambda p: variance(p) ** 2, a, b)
-    assert expected_variance(a, b) == pytest.approx(first, rel=1e-9)  # (6)
-    assert variance_second_moment(a, b) == pytest.approx(second, rel=1e-9)
+    assert expected_variance(a, b) == pytest.approx(first, rel=1e-9, abs=0.0)  # (6)
+    assert variance_second_moment(a, b) == pytest.approx(second, rel=1e-9, abs=0.0)
     assert variance_sd(a, b) == pytest.approx(math.sqrt(max(0.0, second - first**2)), rel=1e-5, abs=1e-7)
 
 
@@ -81,7 +81,7 @@ def test_expected_variance_is_the_predictive_mean_of_the_unbiased_group_variance
     successes = np.arange(size + 1)
     group_variance = successes * (size - successes) / (size * (size - 1.0))  # unbiased, from a group of this size
     predictive = stats.betabinom(size, a, b).pmf(successes)
-    assert predictive @ group_variance == pytest.approx(float(expected_variance(a, b)), rel=1e-9)  # Prop. 1
+    assert predictive @ group_variance == pytest.approx(float(expected_variance(a, b)), rel=1e-9, abs=0.0)  # Prop. 1
 
 
 @pytest.mark.parametrize("prior", [(1.0, 1.0), (0.3, 1.0), (5.0, 2.0), (0.01, 0.01)])

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from cerolab import AllocationProblem
 from cerolab.errors import CerolabError, InvalidValueError
-from tests.strategies import known_bug, problems
+from tests.strategies import problems
 
 GOOD = {
     "num_prompts": 6,
@@ -92,7 +92,6 @@ def test_a_whole_number_is_a_saturation():
 
 
 @pytest.mark.parametrize("value", [np.float32(1.0), np.int64(1)], ids=repr)
-@known_bug(reason="numpy numbers other than float64 are called not positive and finite")
 def test_numpy_numbers_are_a_saturation(value):
     assert AllocationProblem(**{**GOOD, "saturation": value}) == AllocationProblem(**GOOD)
 

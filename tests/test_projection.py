@@ -316,7 +316,9 @@ def large_scores(kind):
         return np.sort(rng.random(LARGE))
     every_nth = np.arange(LARGE) % (LARGE // 8192) == 0  # where a regular sample would look
     if kind == "the sample sees the best only":
-        return np.where(every_nth, 2.0 + rng.random(LARGE), rng.random(LARGE))
+        return np.where(every_nth, 2.0 + rng.random(LARGE), rng.integers(-1, 4, LARGE) / 4)
+    if kind == "the sample sees many best and there are no others":
+        return np.where(every_nth & (rng.random(LARGE) < 0.4), 2.0 + rng.random(LARGE), 0.5)
     if kind == "the sample sees a shared best only":
         return np.where(every_nth, 2.0, rng.random(LARGE))
     return np.where(every_nth, -rng.random(LARGE), rng.random(LARGE))  # the worst only
@@ -333,6 +335,7 @@ def large_scores(kind):
         "a shared top and distinct below",
         "sorted",
         "the sample sees the best only",
+        "the sample sees many best and there are no others",
         "the sample sees a shared best only",
         "the sample sees the worst only",
     ],
@@ -346,6 +349,17 @@ def test_top_scores_of_a_large_pool_equal_a_full_sort(kind, floor):
     ties = TieOrder(tie_rank)
     for count in (1, 7, 132, 800, 5000, 9999, 10_000, 10_001, 39_999, LARGE, LARGE + 5):
         np.testing.assert_array_equal(top_scores(score, ties, count, floor), order[:count])
+
+
+@pytest.mark.parametrize("count", [0, 1, 9024, 9025, 15_000, 29_999, 30_000])
+@pytest.mark.parametrize("share", [0.75, 1.0, 0.01])  # 0.75 is right, and only sets how far to look at a time
+def test_equal_scores_are_found_wherever_they_are_in_the_tie_order(count, share):
+    rng = np.random.default_rng(2)
+    tie_rank = rng.permutation(LARGE)
+    shared = tie_rank >= 10_000
+    score = np.where(shared, 0.5, rng.random(LARGE))
+    expected = np.argsort(np.where(shared, tie_rank, LARGE))[:count]
+    np.testing.assert_array_equal(TieOrder(tie_rank).first_equal(score, 0.5, count, share), expected)
 
 
 @pytest.mark.parametrize("rank", [[0, 0], [1, 2], [0, 2, 1, 4], [-1, 0], [0.0, 1.0], [[0, 1]], 0, [True, False]])

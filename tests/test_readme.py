@@ -22,7 +22,9 @@ def test_the_library_example_runs_and_spends_the_budget():
 def test_the_new_allocator_runs_in_the_sweep_as_the_readme_says(tmp_path):
     (tmp_path / "my_allocator.py").write_text(BLOCKS[1])
     line = next(line for line in README.splitlines() if "--plugins my_allocator" in line)
-    small = "--quick --horizons 10 --pool-sizes --drifts --dynamics --populations point(0.5) --num-prompts 20 --ablations"
+    small = (
+        "--quick --horizons 10 --pool-sizes --drifts --dynamics --populations point(0.5) --num-prompts 20 --ablations"
+    )
     arguments = line.split()[1:] + small.split() + ["--workers", "1", "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, *arguments],

@@ -135,6 +135,7 @@ def test_seeds_tell_names_apart():
         ("",),
         ((1, 2),),
         ("str:a",),
+        ("astr:bc",),
         ("a", "str:bc"),
     ]
     seeds = [seed_from_names(*parts) for parts in names]

@@ -4,11 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cerolab import AllocationProblem, Feedback, make
-from tests.strategies import known_bug, play, problems
-
-RESIDUE = (
-    "rounds before the last are rounded down to whole groups; the last one cannot make up for it within the capacity"
-)
+from tests.strategies import play, problems
 
 
 def run(problem, seed=0):
@@ -79,9 +75,13 @@ def test_every_prompt_is_equally_often_first_in_an_epoch():
 
 
 @given(problem=problems(max_prompts=7, max_rounds=9))
-def test_all_groups_have_the_same_size_but_for_the_last_one_of_the_run(problem):
-    units = [size for allocation in run(problem).allocations for size in allocation.units.tolist()]
-    assert all(size == problem.max_units for size in units[:-1])
+def test_a_group_is_smaller_only_where_its_units_could_not_be_spent_later(problem):
+    left = problem.budget
+    for round_index, allocation in enumerate(run(problem).allocations):
+        assert all(size == problem.max_units for size in allocation.units.tolist()[:-1])
+        left -= allocation.num_units
+        if allocation.num_groups and allocation.units[-1] < problem.max_units:
+            assert left == (problem.num_rounds - round_index - 1) * problem.capacity
 
 
 @given(problem=roomy_problems())
@@ -112,7 +112,6 @@ def test_the_whole_budget_is_spent_with_groups_of_one_unit(problem):
     ("prompts", "rounds", "budget", "capacity", "max_units"),
     [(3, 3, 9, 3, 2), (1, 2, 3, 2, 2), (1, 5, 15, 3, 4), (4, 10, 70, 7, 2)],
 )
-@known_bug(reason=RESIDUE)
 def test_the_whole_budget_is_spent_where_the_capacity_is_tight(prompts, rounds, budget, capacity, max_units):
     problem = AllocationProblem(
         num_prompts=prompts, num_rounds=rounds, budget=budget, capacity=capacity, max_units=max_units

@@ -79,8 +79,11 @@ def test_marginal_utility_is_the_derivative_and_at_most_the_largest_slope(proble
 
 
 def test_small_curvatures_keep_their_digits():
-    assert utility.value(1e-20, 3.0) == pytest.approx(3e-20, rel=1e-14)
-    assert utility.value(1e-300, 1e7) == pytest.approx(1e-293, rel=1e-14)
+    assert utility.value(1e-20, 3.0) == pytest.approx(3e-20, rel=1e-14, abs=0.0)
+    assert utility.value(1e-300, 1e7) == pytest.approx(1e-293, rel=1e-14, abs=0.0)
+    assert utility.marginal(1e-20, 3.0) == pytest.approx(1e-20, rel=1e-14, abs=0.0)
+    for c in (1e-12, 1e-20, 1e-200):  # theta Z - c Z + (c Z)^2 / 2 at theta = c / 2, Z = 10
+        assert utility.conjugate(c / 2, c, 10.0) == pytest.approx(-5 * c + 50 * c**2, rel=1e-14, abs=0.0)
 
 
 @given(problems(), RATE, RATE, st.floats(0.0, 1.0))

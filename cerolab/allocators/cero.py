@@ -34,6 +34,7 @@ import numpy as np
 
 from cerolab.allocation import Allocation
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
+from cerolab.checks import real_number
 from cerolab.dual import SlopeStep, price_step
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
@@ -59,6 +60,18 @@ class CeroOptions(PosteriorOptions):
     saturation: float | None = None
     catch_up: bool = False
 
+    def __post_init__(self) -> None:
+        PosteriorOptions.__post_init__(self)  # super() has no place in a slotted dataclass
+        price = real_number("price", self.price, 0.0, 1.0, "give the normalised price nu_1")
+        object.__setattr__(self, "price", price)
+        for field in ("step_slope", "step_price", "saturation"):
+            if getattr(self, field) is not None:
+                value = real_number(field, getattr(self, field), 0.0, math.inf, "leave it out for the default", True)
+                object.__setattr__(self, field, value)
+        if not isinstance(self.catch_up, (bool, np.bool_)):
+            raise InvalidValueError("catch_up", self.catch_up, "is no truth value", "give True or False")
+        object.__setattr__(self, "catch_up", bool(self.catch_up))
+
 
 @register
 class Cero(PosteriorAllocator[CeroOptions]):
@@ -69,17 +82,13 @@ class Cero(PosteriorAllocator[CeroOptions]):
 
     def __init__(self, problem: AllocationProblem, seed: int, options: CeroOptions):
         super().__init__(problem, seed, options)
-        if not 0.0 <= options.price <= 1.0:
-            raise InvalidValueError("price", options.price, "is outside [0, 1]", "give the normalised price nu_1")
         default_step = 1.0 / math.sqrt(problem.num_rounds)
-        self._step_price = _positive("step_price", options.step_price, default_step)
-        saturation = _positive("saturation", options.saturation, problem.saturation)
+        self._step_price = options.step_price or default_step
+        saturation = options.saturation or problem.saturation
         self._step_slopes = SlopeStep(
-            problem,
-            _positive("step_slope", options.step_slope, default_step),
-            max_slope=saturation / problem.exposure_scale,
+            problem, options.step_slope or default_step, max_slope=saturation / problem.exposure_scale
         )
-        self.price = float(options.price)
+        self.price = options.price
         self.curvature_M = 4.0 * self.posterior.expected_variance()
         self.slope_M = self.curvature_M.copy()  # vartheta_i = 4 qhat_i at the start
 
@@ -141,11 +150,3 @@ class Cero(PosteriorAllocator[CeroOptions]):
         self.slope_M = np.array(arrays["slope"], np.float64)
         self.price = float(arrays["price"])
         self.curvature_M = 4.0 * self.posterior.expected_variance()
-
-
-def _positive(field: str, value: float | None, default: float) -> float:
-    if value is None:
-        return default
-    if not 0.0 < value < math.inf:
-        raise InvalidValueError(field, value, "is not positive and finite", f"leave it out for {default:g}")
-    return float(value)

@@ -9,9 +9,10 @@ Worst case: rates that move fast, where what is best now is not what is best ove
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +41,11 @@ class OracleOptions:
 
 @register
 class Oracle(BaseAllocator[OracleOptions]):
-    """State: exposures int64 [M]."""
+    """State: exposures int64 [M]; the plan int64 [M] for the budget left, and the rates [M] that it was made for."""
 
     name = "oracle"
     Options = OracleOptions
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"exposure": (0, math.inf), "plan": (0, math.inf)}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OracleOptions):
         super().__init__(problem, seed, options)
@@ -52,44 +54,48 @@ class Oracle(BaseAllocator[OracleOptions]):
                 "rate", None, "is missing", "give the true reward variances q [M]; only a simulator knows them"
             )
         self.exposure_M: IntArray = np.zeros(problem.num_prompts, np.int64)
-        self._planned_for: FloatArray | None = None
-        self._plan_M: IntArray = self.exposure_M
+        self._planned_for_M: FloatArray = np.full(problem.num_prompts, -1.0)  # no plan yet
+        self._plan_M: IntArray = self.exposure_M.copy()
 
     def _rate(self) -> FloatArray:
         rate = self.options.rate
         return oracle.checked_rates(rate() if callable(rate) else rate, self.problem)
 
     def _select(self) -> Allocation:
-        rate_M = self._rate()
         rounds_left = self.problem.num_rounds - self.round_index
-        if self._planned_for is None or not np.array_equal(rate_M, self._planned_for):
-            self._plan_M, _ = oracle.largest_gains(
-                utility.curvature(rate_M, self.problem),
-                self.exposure_M,
-                rounds_left * self.problem.max_units,
-                self.remaining,
-            )
-            self._planned_for = rate_M.copy()
-        units_M = oracle.first_round_of_plan(self._plan_M, rounds_left)
+        units_M = oracle.first_round_of_plan(self._plan(self._rate()), rounds_left)
         prompts = np.flatnonzero(units_M)
         return Allocation(prompts, units_M[prompts])
 
+    def _plan(self, rate_M: FloatArray) -> IntArray:
+        """Units [M] that each prompt gets of the budget left: the plan there is, or a new one where rates moved."""
+        if np.array_equal(rate_M, self._planned_for_M):
+            return self._plan_M
+        most = (self.problem.num_rounds - self.round_index) * self.problem.max_units
+        return oracle.largest_gains(utility.curvature(rate_M, self.problem), self.exposure_M, most, self.remaining)[0]
+
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
-        self.exposure_M[allocation.prompts] += allocation.units
-        self._plan_M = self._plan_M.copy()
+        rate_M = self._rate()
+        self._plan_M, self._planned_for_M = self._plan(rate_M).copy(), rate_M.copy()
         self._plan_M[allocation.prompts] -= allocation.units
+        self.exposure_M[allocation.prompts] += allocation.units
 
     def predicted_value(self) -> FloatArray:
         """[M] the true rates."""
-        return self._rate()
+        return self._rate().copy()
 
     def options_dict(self) -> dict[str, Any]:
         """Nothing that could be written down: the rates are the scenario's."""
         return {}
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {"exposure": self.exposure_M.copy()}
+        return {
+            "exposure": self.exposure_M.copy(),
+            "plan": self._plan_M.copy(),
+            "planned_for": self._planned_for_M.copy(),
+        }
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.exposure_M = np.array(arrays["exposure"], np.int64)
-        self._planned_for = None
+        self._plan_M = np.array(arrays["plan"], np.int64)
+        self._planned_for_M = np.array(arrays["planned_for"], np.float64)

@@ -4,9 +4,9 @@ Source: Shao et al., "DeepSeekMath" (GRPO), arXiv 2402.03300; as the baseline of
 Rule: each round takes the next prompts of a random order and gives each N_max units, Bbar units in total; an order
 that is used up is drawn anew. No estimator, no hyper-parameters.
 Worst case: a pool of hopeless and solved prompts, on which all of the budget is wasted.
-Deviations: where Bbar is no multiple of N_max the cumulative spend is rounded down to whole groups, and the last
-round may end with a smaller group, so that the budget is spent in full. Where a round crosses the end of an epoch,
-prompts that already have a group in it move behind the others.
+Deviations: where Bbar is no multiple of N_max the cumulative spend is rounded down to whole groups; a round ends with
+a smaller group only where its units could not be spent later, so that the budget is spent in full. Where a round
+crosses the end of an epoch, prompts that already have a group in it move behind the others.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Uniform(BaseAllocator[NoOptions]):
 
     def _select(self) -> Allocation:
         quota, size = self.even_quota(), self.problem.max_units
-        if self.round_index + 1 < self.problem.num_rounds:
-            quota -= quota % size
+        later = (self.problem.num_rounds - self.round_index - 1) * self.problem.capacity
+        quota = max(quota - quota % size, self.remaining - later)  # whole groups, unless that would leave units over
         prompts = self._next_prompts(-(-quota // size))[0]
         return Allocation(prompts, fill_in_order(prompts, size, quota))
 
