@@ -22,7 +22,7 @@ demo: $(STAMP)  ## the main job in under a minute: a quick regret sweep with its
 	$(BIN)/python -m sim.regret_sweep --quick
 
 test: $(STAMP)  ## the whole test suite but the slow tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(STAMP)  ## ruff, import contracts
 	$(BIN)/ruff check .

@@ -89,7 +89,7 @@ def test_it_satisfies_the_allocator_protocol(name):
 
 
 @each()
-@some_examples
+@few_examples
 @given(data=st.data())
 def test_predictions_are_one_number_a_prompt_in_range_or_nan(name, data):
     scenario = data.draw(scenarios(name, graded=None))
@@ -249,7 +249,7 @@ def test_any_valid_feedback_is_accepted(name, data):
 
 
 @each()
-@some_examples
+@few_examples
 @given(data=st.data())
 def test_same_seed_and_feedback_give_the_same_allocations(name, data):
     scenario = data.draw(scenarios(name, graded=None))
@@ -370,7 +370,7 @@ def test_options_are_not_changed(name):
 
 
 @each()
-@some_examples
+@few_examples
 @given(data=st.data())
 def test_allocate_repeats_itself_until_it_is_answered(name, data):
     scenario = data.draw(scenarios(name))
@@ -532,6 +532,7 @@ def _check_resume(scenario: Scenario, rounds: int, asked: bool, used_rounds: int
 
 
 @each()
+@some_examples
 @given(data=st.data())
 def test_a_run_resumed_from_a_file_at_any_round_goes_on_identically(name, data):
     scenario = data.draw(scenarios(name))

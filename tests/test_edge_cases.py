@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cerolab import AllocationProblem, available
+from cerolab import AllocationProblem, BudgetLedger, Feedback, available, make
 from cerolab.oracle import solve_static
 from cerolab.regret import static_regret
 from tests.strategies import Scenario, play
@@ -152,3 +152,24 @@ def test_a_budget_spent_early_ends_the_run_for_good(name):
 
     result = play(case.make(), case.problem, case.luck, after_round=note)
     assert sum(result.units[ended[0] :]) == 0 if ended else result.ledger.remaining > 0
+
+
+@pytest.mark.parametrize("moment", ["after allocate()", "after observe()"])
+def test_the_oracle_stays_feasible_and_resumable_where_rates_move(moment):
+    problem = size(num_prompts=4, num_rounds=8, budget=18, capacity=4, max_units=1)
+    paths = np.random.default_rng(5).choice([0.0, 0.09, 0.2, 0.25], size=(40, 8, 4))
+    for path in paths:
+        now = path[0]
+        oracle = make("oracle", problem, rate=lambda: now)  # noqa: B023
+        ledger = BudgetLedger(problem)
+        for round_index in range(problem.num_rounds):
+            if moment == "after observe()":
+                now = path[round_index]
+            allocation = oracle.allocate()
+            ledger.spend(allocation)
+            if moment == "after allocate()":  # as when rollouts themselves change the policy
+                now = path[round_index]
+            oracle.observe(allocation, Feedback(allocation.units * 2, allocation.units * 0))
+            ledger.end_round(updated=True)
+            assert oracle.remaining == ledger.remaining
+            oracle.load_state_dict(oracle.state_dict())

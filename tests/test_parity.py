@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cerolab import AllocationProblem, Feedback, make
 from tests.reference.naive_ablations import NaiveCeroFixed, NaiveCeroGreedy, NaiveCeroPreset
 from tests.reference.naive_cero import NaiveCero
-from tests.strategies import Luck, as_pairs, feedbacks, problems, success_rates
+from tests.strategies import Luck, as_pairs, feedbacks, problems, some_examples, success_rates
 
 NAIVE = {
     "cero": NaiveCero,
@@ -129,6 +129,7 @@ def test_fast_and_naive_agree_on_random_problems_options_and_luck(name, data):
 
 
 @pytest.mark.parametrize("name", NAIVE)
+@some_examples
 @given(data=st.data())
 def test_fast_and_naive_agree_on_any_feedback(name, data):
     problem = data.draw(problems(max_prompts=5, max_rounds=5))

@@ -94,7 +94,7 @@ def test_forgetting_outside_its_range_is_refused(name, value):
 @pytest.mark.parametrize("name", CERO_FAMILY)
 @pytest.mark.parametrize("value", [(0.0, 1.0), (1.0, -1.0), (float("nan"), 1.0), (1.0, float("inf"))])
 def test_a_prior_that_is_not_positive_and_finite_is_refused(name, value):
-    refused(name, "prior=", "not a positive finite number", "give (a0, b0)", prior=value)
+    refused(name, "prior=", "not positive and finite", "give (a0, b0)", prior=value)
 
 
 @pytest.mark.parametrize("name", CERO_FAMILY)

@@ -9,6 +9,7 @@ from sim.experiment import Cell, Method, Scenario, run_method, summary
 from sim.loop import simulate
 
 PROBLEM = AllocationProblem(num_prompts=60, num_rounds=40, budget=1200, capacity=31, max_units=2, responses_per_unit=4)
+NAMES = available()
 FULL = ("rounds", "groups", "pool")
 
 
@@ -27,7 +28,7 @@ def run(the_cell, name, **options):
     return simulate(allocator, path, rewards, ledger, keep), ledger, views
 
 
-@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize("name", NAMES)
 def test_the_value_is_that_of_the_terminal_exposures(name):
     the_cell = cell()
     outcome, ledger, _ = run(the_cell, name)
@@ -51,7 +52,7 @@ def test_under_drift_the_value_is_that_of_the_plan_along_the_path(name):
 
 def test_the_oracle_has_no_regret_and_nobody_has_less():
     the_cell = cell()
-    for name in available():
+    for name in NAMES:
         outcome, ledger, _ = run(the_cell, name)
         lost = summary(the_cell, outcome, ledger)["regret_per_prompt"]
         assert lost >= -1e-12
