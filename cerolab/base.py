@@ -104,6 +104,9 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         """
         if self._pending is None:
             raise ProtocolError(f"{self.name}: observe() without an open allocation; call allocate() first")
+        for given, kind in ((allocation, Allocation), (feedback, Feedback)):
+            if not isinstance(given, kind):
+                raise ProtocolError(f"{self.name}: observe() takes an Allocation and a Feedback, not {given!r}")
         if not self._pending.matches(allocation):
             raise ProtocolError(
                 f"{self.name}: feedback for another allocation ({allocation.num_groups} groups, "
@@ -157,6 +160,9 @@ class BaseAllocator(ABC, Generic[OptionsT]):
                 raise StateError(f"{self.name}: the state has {key}={value}, expected a whole number in 0..{most}")
             counts[key] = int(value.item())
         arrays = {key: self._checked_array(key, self._stored(state, key), own) for key, own in self._arrays().items()}
+        spent = self.problem.budget - counts["remaining"]
+        if "exposure" in arrays and int(arrays["exposure"].sum()) != spent:
+            raise StateError(f"{self.name}: the state's exposure does not sum to the {spent} units it has spent")
         self._load_arrays(arrays)
         self.round_index, self.remaining, self._pending = counts["round_index"], counts["remaining"], None
 
@@ -169,8 +175,10 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         """``array``, if it could be this allocator's own ``key``: same shape, finite numbers, within ``limits``."""
         if array.shape != own.shape:
             raise StateError(f"{self.name}: the state's {key} has shape {array.shape}, expected {own.shape}")
-        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-            raise StateError(f"{self.name}: the state's {key} is not made of finite numbers")
+        whole = own.dtype.kind in "iu"
+        if array.dtype.kind not in ("iu" if whole else "iuf") or not np.isfinite(array).all():
+            kind = "whole" if whole else "finite"
+            raise StateError(f"{self.name}: the state's {key} is not made of {kind} numbers")
         low, high = self.limits.get(key, (-np.inf, np.inf))
         if array.size and not (low <= array.min() and array.max() <= high):
             raise StateError(f"{self.name}: the state's {key} leaves [{low:g}, {high:g}]")

@@ -97,9 +97,12 @@ def _explain(
 
 def _vector(field: str, value: Any, allocation: Allocation) -> FloatArray:
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidValueError(field, value, "is not an array of numbers", "give one number a prompt") from None
+        given = np.asarray(value)
+    except ValueError:  # ragged
+        given = np.empty(0, np.object_)
+    if given.dtype.kind not in "biuf" and given.size + len(allocation.prompts) > 0:
+        raise InvalidValueError(field, value, "is not an array of numbers", "give one number a prompt")
+    array = given.astype(np.float64, copy=False)
     if array.shape != allocation.prompts.shape:
         raise InvalidValueError(
             field,

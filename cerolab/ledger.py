@@ -9,7 +9,7 @@ import numpy as np
 
 from cerolab.allocation import Allocation, IntArray
 from cerolab.checks import whole_number
-from cerolab.errors import OverspendError, StateError
+from cerolab.errors import OverspendError, ProtocolError, StateError
 from cerolab.problem import AllocationProblem
 
 _COUNTS = ("units", "responses", "tokens", "updates", "round_index")
@@ -103,16 +103,25 @@ class BudgetLedger:
         self.tokens += whole_number("num_tokens", num_tokens, least=0)
 
     def end_round(self, updated: bool) -> None:
-        """Close the round; ``updated`` says whether the policy was updated (an empty round leaves it)."""
+        """Close the round; ``updated`` says whether the policy was updated (an empty round leaves it).
+
+        Raises:
+            ProtocolError: all rounds of the horizon are closed already.
+        """
+        if self.round_index >= self.problem.num_rounds:
+            raise ProtocolError(f"the horizon of {self.problem.num_rounds} rounds is over; no round is left to end")
         self.round_index += 1
         self.updates += bool(updated)
         self._round_units = 0
         self._round_waves.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """Arrays and scalars only; take it between rounds."""
+        """Arrays and scalars only; ``round_exposure`` is what the round that is still open has spent."""
+        round_exposure_M = np.zeros_like(self.exposure_M)
+        for wave in self._round_waves:
+            round_exposure_M[wave.prompts] += wave.units
         counts = {name: getattr(self, name) for name in _COUNTS}
-        return {**counts, "exposure": self.exposure_M.copy()}
+        return {**counts, "exposure": self.exposure_M.copy(), "round_exposure": round_exposure_M}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state_dict()``.
@@ -126,11 +135,14 @@ class BudgetLedger:
             if value.size != 1 or value.dtype.kind not in "iu" or value.item() < 0:
                 raise StateError(f"ledger state has {name}={state.get(name)}, expected a whole number >= 0")
             counts[name] = int(value.item())
-        exposure = np.asarray(state.get("exposure"))
-        if exposure.shape != self.exposure_M.shape:
-            raise StateError(f"ledger state has exposure of {exposure.size} prompts, not {self.problem.num_prompts}")
-        if exposure.dtype.kind not in "iu" or exposure.min() < 0:
-            raise StateError(f"ledger state has exposure {exposure}, expected whole numbers >= 0")
+        exposure, round_exposure = (np.asarray(state.get(name)) for name in ("exposure", "round_exposure"))
+        for name, array in (("exposure", exposure), ("round_exposure", round_exposure)):
+            if array.shape != self.exposure_M.shape:
+                raise StateError(f"ledger state has {name} of {array.size} prompts, not {self.problem.num_prompts}")
+            if array.dtype.kind not in "iu" or array.min() < 0:
+                raise StateError(f"ledger state has {name} {array}, expected whole numbers >= 0")
+        if (round_exposure > exposure).any():
+            raise StateError("ledger state has round_exposure above exposure")
         if counts["units"] != int(exposure.sum()) or counts["units"] > self.problem.budget:
             raise StateError(
                 f"ledger state has units={counts['units']}, exposures of {int(exposure.sum())}, "
@@ -143,5 +155,6 @@ class BudgetLedger:
         for name, count in counts.items():
             setattr(self, name, count)
         self.exposure_M = exposure.astype(np.int64)
-        self._round_units = 0
-        self._round_waves.clear()
+        spent = np.flatnonzero(round_exposure)
+        self._round_units = int(round_exposure.sum())
+        self._round_waves = [Allocation(spent, round_exposure[spent])] if spent.size else []

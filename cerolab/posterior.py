@@ -26,6 +26,7 @@ from cerolab.checks import real_number
 from cerolab.errors import InvalidValueError, StateError
 
 Prior = tuple[float, float]
+_MOST_PRIOR = 1e100  # products of two stay finite
 
 
 def expected_variance(alpha: npt.ArrayLike, beta: npt.ArrayLike) -> FloatArray:
@@ -177,6 +178,8 @@ def checked_prior(prior: object) -> Prior:
     a0, b0 = (float(x) for x in pair)
     if not (0 < a0 < math.inf and 0 < b0 < math.inf):
         raise InvalidValueError("prior", (a0, b0), "is not positive and finite", remedy)
+    if max(a0, b0) > _MOST_PRIOR:
+        raise InvalidValueError("prior", (a0, b0), f"is above {_MOST_PRIOR:g}", remedy)
     return a0, b0
 
 

@@ -60,6 +60,18 @@ def counter_uniforms(keys: npt.NDArray[np.uint64], counters: npt.NDArray[Any]) -
         keys: uint64, from ``coin_keys``.
         counters: integers >= 0, the number of responses the prompt has had before this one.
     """
+    return _counter_bits(keys, counters).astype(np.float64) * 2.0**-53
+
+
+def counter_coins(
+    keys: npt.NDArray[np.uint64], counters: npt.NDArray[Any], probability: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """``counter_uniforms(keys, counters) < probability``, without the way through floats; the inputs broadcast."""
+    return _counter_bits(keys, counters) < np.ceil(probability * 2.0**53).astype(np.uint64)
+
+
+def _counter_bits(keys: npt.NDArray[np.uint64], counters: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     with np.errstate(over="ignore"):  # arithmetic modulo 2^64; NumPy warns of it in scalars
-        x = (counters.astype(np.uint64) + np.uint64(1)) * _GOLDEN + keys
-        return (_mix(x) >> _S11).astype(np.float64) * 2.0**-53
+        x = counters.astype(np.uint64)
+        x = (x + np.uint64(1)) * _GOLDEN + keys
+        return _mix(x) >> _S11

@@ -38,7 +38,7 @@ def supporting_exposure(slope: npt.ArrayLike, curvature: npt.ArrayLike, horizon_
     """
     slope, curvature = np.broadcast_arrays(np.asarray(slope, np.float64), np.asarray(curvature, np.float64))
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        exposure = np.log(curvature / slope) / curvature  # inf where slope = 0 < c, nan where c = 0
+        exposure = (np.log(curvature) - np.log(slope)) / curvature  # inf where slope = 0 < c, nan where c = 0
     exposure = np.clip(exposure, 0.0, float(horizon_exposure))
     return np.where(slope < curvature, exposure, 0.0)  # takes c = 0 with it
 

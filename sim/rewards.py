@@ -11,7 +11,7 @@ import numpy as np
 from cerolab.allocation import Allocation, Feedback, FloatArray
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.problem import AllocationProblem
-from cerolab.seeding import coin_keys, counter_uniforms
+from cerolab.seeding import coin_keys, counter_coins
 from sim.spec import parse_call
 
 KNOWN = ("binary", "graded")
@@ -57,7 +57,7 @@ class Rewards:
         first = self.drawn_M[prompts]
         self.drawn_M[prompts] += num_responses
         counters = (first * self.checks)[:, None] + np.arange(most * self.checks)
-        passed = counter_uniforms(self._keys[prompts][:, None], counters) < success_M[prompts][:, None]
+        passed = counter_coins(self._keys[prompts][:, None], counters, success_M[prompts][:, None])
         if num_responses.size and int(num_responses.min()) < most:
             passed &= np.arange(most * self.checks) < (num_responses * self.checks)[:, None]
         if not self.graded:

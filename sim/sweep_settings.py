@@ -93,7 +93,7 @@ class SweepSettings:
     out: Path = Path("results")
     allocators: tuple[str, ...] = ("cero", "uniform")
     ablations: tuple[str, ...] = ("cero_fixed", "cero_preset", "cero_greedy")
-    ablation_max_horizon: int = 2000
+    ablation_max_horizon: int = 1000
     seeds: int = 10
     populations: tuple[str, ...] = (
         "beta(1, 1)",
@@ -106,7 +106,7 @@ class SweepSettings:
     pool_sizes: tuple[int, ...] = (100, 300, 1000, 3000, 10000)
     pool_horizon: int = 100
     drifts: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-    drift_prompts: int = 200
+    drift_prompts: int = 100
     drift_horizon: int = 100
     dynamics: tuple[str, ...] = ("learning(0.2)",)
     dynamics_prompts: int = 2000

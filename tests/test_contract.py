@@ -741,3 +741,32 @@ def test_luck_is_a_function_of_seed_round_prompt_and_response_only():
     assert np.mean([luck.reward(0, 0, r) for r in range(400)]) == pytest.approx(0.5, abs=0.1)
     graded = Luck(PROBLEM, RATES, 3, graded=True)
     assert np.mean([graded.reward(0, 4, r) for r in range(400)]) == pytest.approx(0.7, abs=0.1)
+
+
+# --- states and answers that could not be ----------------------------------------------------------------------
+
+
+@each()
+def test_an_answer_of_another_kind_is_refused(name):
+    allocator = the(name).make()
+    allocation = allocator.allocate()
+    for answer in ((None, None), (allocation, None), (None, Feedback([], []))):
+        with pytest.raises(ProtocolError, match="takes an Allocation and a Feedback"):
+            allocator.observe(*answer)
+    assert allocator.allocate().matches(allocation)
+
+
+@pytest.mark.parametrize("order", [[0] * 7, [0, 1, 2, 3, 4, 5, 99], [0.5, 1, 2, 3, 4, 5, 6], [-1, 0, 1, 2, 3, 4, 5]])
+def test_an_order_that_is_no_permutation_is_refused(order):
+    _refuses(the("uniform"), {**_saved(the("uniform")), "order": np.array(order)}, match="order")
+
+
+@pytest.mark.parametrize("cursor", [[0, -4], [-1, 0], [0, 8], [0.0, 1.0]])
+def test_a_cursor_outside_the_epoch_is_refused(cursor):
+    _refuses(the("uniform"), {**_saved(the("uniform")), "cursor": np.array(cursor)}, match="cursor")
+
+
+@pytest.mark.parametrize("name", ["cero_greedy", "oracle"])
+@pytest.mark.parametrize("change", [np.full(7, 0.5), np.full(7, 1000), np.zeros(7, np.int64)])
+def test_exposures_that_contradict_the_spend_are_refused(name, change):
+    _refuses(the(name), {**_saved(the(name)), "exposure": change}, match="exposure")

@@ -179,3 +179,9 @@ def test_allocations_match_when_prompts_units_order_and_wave_do():
     for other in ([3, 7], [2, 1]), ([7, 3], [2, 2]), ([7], [1]), ([7, 4], [1, 2]):
         assert not WAVE.matches(Allocation(*other))
     assert not WAVE.matches(Allocation([7, 3], [1, 2], last_wave=False))
+
+
+@pytest.mark.parametrize("value", [["1", "2"], [[1], [2, 3]], [None, 1], [1j, 2]])
+def test_feedback_that_is_no_array_of_numbers_is_refused(value):
+    with pytest.raises(InvalidValueError, match="is not an array of numbers"):
+        check(reward_sum=value)

@@ -105,3 +105,13 @@ def test_a_prompt_outside_the_pool_is_refused():
 def test_a_folder_without_a_run_is_refused_by_name(tmp_path):
     with pytest.raises(CerolabError, match=str(tmp_path / "no_run")):
         make("random_matched", PROBLEM, schedule=tmp_path / "no_run")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [([([0], [1])], "is no Allocation"), ([Allocation([1, 1], [1, 1])], "name a prompt twice")],
+)
+def test_a_schedule_that_could_not_be_executed_is_refused(schedule, message):
+    problem = AllocationProblem(num_prompts=3, num_rounds=2, budget=4, capacity=3, max_units=2)
+    with pytest.raises(InvalidValueError, match=message):
+        make("random_matched", problem, schedule=schedule)

@@ -289,3 +289,14 @@ def test_importing_cerolab_takes_little_more_than_its_dependencies():
 def test_all_public_names_exist():
     assert all(hasattr(cerolab, name) for name in cerolab.__all__)
     assert cerolab.__version__.count(".") == 2
+
+
+def test_a_prior_whose_products_overflow_is_refused():
+    refused("cero", "prior=", "is above 1e+100", prior=(1e200, 1.0))
+
+
+@pytest.mark.parametrize("rate", [[0.1], [0.5] * 3, [float("nan")] * 3])
+def test_rates_that_the_oracle_cannot_know_are_refused_at_once(rate):
+    problem = AllocationProblem(num_prompts=3, num_rounds=2, budget=2, capacity=1)
+    with pytest.raises(InvalidValueError, match="rate"):
+        make("oracle", problem, rate=rate)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from cerolab.seeding import coin_keys, counter_uniforms, generator, seed_from_names
+from cerolab.seeding import coin_keys, counter_coins, counter_uniforms, generator, seed_from_names
 
 
 def table(seed, num_prompts, num_counters, first=0):
@@ -178,3 +178,14 @@ def test_seeding_leaves_the_global_state_alone():
     generator("anything", 1).random(10)
     table(0, 10, 10)
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+@given(st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 1.0, 2.0**-53, 5e-324, 1 - 2.0**-53])), min_size=1))
+def test_coins_are_uniforms_below_their_probability(probabilities):
+    p = np.array(probabilities)
+    keys, counters = coin_keys(1, p.size), np.arange(p.size)
+    np.testing.assert_array_equal(counter_coins(keys, counters, p), counter_uniforms(keys, counters) < p)
+    # and at the border, where the uniform itself is the probability
+    u = counter_uniforms(keys, counters)
+    assert not counter_coins(keys, counters, u).any()
+    assert counter_coins(keys, counters, np.nextafter(u, 1)).all()

@@ -53,9 +53,12 @@ class Oracle(BaseAllocator[OracleOptions]):
             raise InvalidValueError(
                 "rate", None, "is missing", "give the true reward variances q [M]; only a simulator knows them"
             )
+        if not callable(options.rate):
+            oracle.checked_rates(options.rate, problem)
         self.exposure_M: IntArray = np.zeros(problem.num_prompts, np.int64)
         self._planned_for_M: FloatArray = np.full(problem.num_prompts, -1.0)  # no plan yet
         self._plan_M: IntArray = self.exposure_M.copy()
+        self._used = self._plan_M, self._planned_for_M
 
     def _rate(self) -> FloatArray:
         rate = self.options.rate
@@ -63,7 +66,9 @@ class Oracle(BaseAllocator[OracleOptions]):
 
     def _select(self) -> Allocation:
         rounds_left = self.problem.num_rounds - self.round_index
-        units_M = oracle.first_round_of_plan(self._plan(self._rate()), rounds_left)
+        rate_M = self._rate().copy()
+        self._used = self._plan(rate_M), rate_M  # what this decision rests on, should rates move before observe()
+        units_M = oracle.first_round_of_plan(self._used[0], rounds_left)
         prompts = np.flatnonzero(units_M)
         return Allocation(prompts, units_M[prompts])
 
@@ -75,9 +80,10 @@ class Oracle(BaseAllocator[OracleOptions]):
         return oracle.largest_gains(utility.curvature(rate_M, self.problem), self.exposure_M, most, self.remaining)[0]
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
-        rate_M = self._rate()
-        self._plan_M, self._planned_for_M = self._plan(rate_M).copy(), rate_M.copy()
+        plan_M, self._planned_for_M = self._used
+        self._plan_M = plan_M.copy()
         self._plan_M[allocation.prompts] -= allocation.units
+        self._used = self._plan_M, self._planned_for_M
         self.exposure_M[allocation.prompts] += allocation.units
 
     def predicted_value(self) -> FloatArray:
@@ -99,3 +105,4 @@ class Oracle(BaseAllocator[OracleOptions]):
         self.exposure_M = np.array(arrays["exposure"], np.int64)
         self._plan_M = np.array(arrays["plan"], np.int64)
         self._planned_for_M = np.array(arrays["planned_for"], np.float64)
+        self._used = self._plan_M, self._planned_for_M

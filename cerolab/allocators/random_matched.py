@@ -88,6 +88,15 @@ def _loaded(schedule: Schedule | str | Path | None, problem: AllocationProblem) 
 
         schedule = read_schedule(Path(schedule))
     allocations = list(schedule)
+    for round_index, allocation in enumerate(allocations):
+        if not isinstance(allocation, Allocation):
+            raise InvalidValueError(
+                f"schedule[{round_index}]", type(allocation).__name__, "is no Allocation", "give one a round"
+            )
+        if np.unique(allocation.prompts).size != allocation.num_groups:
+            raise InvalidValueError(
+                f"schedule[{round_index}]", "prompts", "name a prompt twice", "merge the waves of a round"
+            )
     if len(allocations) > problem.num_rounds:
         raise InvalidValueError(
             "schedule", len(allocations), "has more rounds than the problem", f"give at most {problem.num_rounds}"

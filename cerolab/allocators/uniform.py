@@ -12,12 +12,14 @@ crosses the end of an epoch, prompts that already have a group in it move behind
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from cerolab import seeding
 from cerolab.allocation import Allocation, IntArray
 from cerolab.base import BaseAllocator, NoOptions
+from cerolab.errors import StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem
 from cerolab.projection import fill_in_order
@@ -29,11 +31,13 @@ class Uniform(BaseAllocator[NoOptions]):
     """State: the epoch, its order int64 [M] and how far it is used."""
 
     name = "uniform"
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"order": (0, np.inf), "cursor": (0, np.inf)}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: NoOptions):
         super().__init__(problem, seed, options)
         self._epoch, self._used = 0, 0
         self._order_M = self._shuffled(0)
+        self._after = 0, 0, self._order_M  # epoch, used and order once the pending allocation is observed
 
     def _shuffled(self, epoch: int) -> IntArray:
         return seeding.generator("uniform epoch", self.seed, epoch).permutation(self.problem.num_prompts)
@@ -42,7 +46,8 @@ class Uniform(BaseAllocator[NoOptions]):
         quota, size = self.even_quota(), self.problem.max_units
         later = (self.problem.num_rounds - self.round_index - 1) * self.problem.capacity
         quota = max(quota - quota % size, self.remaining - later)  # whole groups, unless that would leave units over
-        prompts = self._next_prompts(-(-quota // size))[0]
+        prompts, epoch, used, order_M = self._next_prompts(-(-quota // size))
+        self._after = epoch, used, order_M
         return Allocation(prompts, fill_in_order(prompts, size, quota))
 
     def _next_prompts(self, count: int) -> tuple[IntArray, int, int, IntArray]:
@@ -57,11 +62,17 @@ class Uniform(BaseAllocator[NoOptions]):
         return np.concatenate([taken, order[:missing]]), self._epoch + 1, missing, order
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
-        _, self._epoch, self._used, self._order_M = self._next_prompts(allocation.num_groups)
+        if allocation.num_groups:
+            self._epoch, self._used, self._order_M = self._after
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {"order": self._order_M.copy(), "cursor": np.array([self._epoch, self._used])}
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self._order_M = np.array(arrays["order"], np.int64)
-        self._epoch, self._used = (int(x) for x in arrays["cursor"])
+        num_prompts = self.problem.num_prompts
+        epoch, used = (int(x) for x in arrays["cursor"])
+        if (np.bincount(arrays["order"], minlength=num_prompts) != 1).any():
+            raise StateError(f"{self.name}: the state's order does not name every prompt once")
+        if used > num_prompts:
+            raise StateError(f"{self.name}: the state's cursor is {used}, in an epoch of {num_prompts} prompts")
+        self._order_M, self._epoch, self._used = np.array(arrays["order"], np.int64), epoch, used

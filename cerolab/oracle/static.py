@@ -19,7 +19,7 @@ from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 
 _MOST_CANDIDATES = 1 << 18  # units that the repair step may sort
-_LEAST_CURVATURE = 1e-250  # a prompt below is worth nothing: 1 - exp(-c Z) is 0 to the last bit
+_LEAST_CURVATURE = 1e-250  # prompts below are treated as worthless; no sum over a pool could tell
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -172,7 +172,7 @@ def _water_level(top: FloatArray, width: FloatArray, cap: FloatArray, budget: fl
     Returns:
         (low, high, slope): the sum is >= budget at low and <= budget at high, slope is the sum's fall a unit of t.
     """
-    low, high = float((top - cap / width).min()), float(top.max())
+    low, high = float(np.nextafter((top - cap / width).min(), -np.inf)), float(top.max())
     level, slope = 0.5 * (low + high), 0.0
     for step in range(1000):
         filled = (top - level) * width
@@ -202,4 +202,6 @@ def certified(c_M: FloatArray, exposure_M: npt.NDArray[Any], multiplier: float, 
     else:
         best_M = utility.supporting_exposure(multiplier, c_M, most)
     bound = multiplier * problem.budget + float((utility.value(c_M, best_M) - multiplier * best_M).sum())
-    return Optimum(exposure_M, value, multiplier, max(bound, value))
+    if abs(bound - value) <= 1e-12 * value:
+        bound = value  # closed but for rounding
+    return Optimum(exposure_M, value, multiplier, bound)
