@@ -426,3 +426,13 @@ def test_rates_that_are_no_variances_are_refused(rate, field, solver):
 def test_rates_at_the_ends_of_their_range_are_accepted():
     problem = AllocationProblem(num_prompts=2, num_rounds=2, budget=2, capacity=2)
     np.testing.assert_array_equal(checked_rates([0, 0.25], problem), [0.0, 0.25])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_integer_optimum_equals_a_general_solver_of_the_integer_problem(seed):
+    rng = np.random.default_rng(seed)
+    problem = AllocationProblem(num_prompts=30, num_rounds=20, budget=150, capacity=9, max_units=2)
+    rate = rng.beta(0.5, 0.5, 30) * 0.25
+    best, checked = solve_static(rate, problem), solve_static_cvxpy(rate, problem, integer=True)
+    assert best.value == pytest.approx(checked.value, rel=1e-9)
+    assert checked.exposure.sum() == best.exposure.sum() == 150

@@ -175,9 +175,9 @@ def _water_level(top: FloatArray, width: FloatArray, cap: FloatArray, budget: fl
     low, high = float(np.nextafter((top - cap / width).min(), -np.inf)), float(top.max())
     level, slope = 0.5 * (low + high), 0.0
     for step in range(1000):
-        filled = (top - level) * width
-        slope = float(width[(filled > 0.0) & (filled < cap)].sum())
-        excess = float(np.clip(filled, 0.0, cap).sum()) - budget
+        filled = np.minimum(np.maximum((top - level) * width, 0.0), cap)
+        slope = float(width @ ((filled > 0.0) & (filled < cap)))
+        excess = float(filled.sum()) - budget
         if abs(excess) <= 1e-13 * budget:
             return level, level, slope
         low, high = (level, high) if excess > 0 else (low, level)
