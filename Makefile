@@ -41,7 +41,7 @@ bench: $(STAMP)  ## time the scheduler, the oracle and the simulator; writes res
 golden: $(STAMP)  ## regenerate the golden allocations (say why in the commit)
 	$(BIN)/python -m tests.golden
 
-results: $(STAMP)  ## redo the committed results: the default sweep and the paper's scale
+results: $(STAMP)  ## complete and redraw the committed results: the default sweep and the paper scale
 	$(BIN)/python -m sim.regret_sweep
 	$(BIN)/python -m sim.paper_scale
 

@@ -96,7 +96,8 @@ def _rows(entries: dict[str, Any], sweep_seconds: float | None) -> list[dict[str
     rate = horizon["extra_info"]["prompt_rounds"] / horizon["stats"]["median"]
     rows.append(_row("simulator with CERO, M = 1,000, prompts x rounds a second", "none", f"{rate / 1e6:.1f} million"))
     if sweep_seconds is not None:
-        name = "default sweep: K = 50 ... 10,000, M = 1,000, 4 populations, 10 seeds, and three more studies"
+        name = "default sweep: CERO and uniform at K = 50 ... 10,000, ablations to 1,000; M = 1,000, 4 populations, "
+        name += "10 seeds; and three more studies"
         rows.append(_row(name, "<= 5 minutes", f"{sweep_seconds / 60:.1f} minutes"))
     return rows
 
