@@ -17,7 +17,9 @@ from cerolab.records import Run
 
 
 def detailed_runs(infos: Mapping[str, Mapping[str, Any]], directory: Path, tables: Sequence[str]) -> dict[str, Run]:
-    """Runs by allocator below ``directory`` that kept all ``tables`` and met the same prompts, coins and budget.
+    """Runs below ``directory`` that kept all ``tables``, by allocator with its options.
+
+    They met the same prompts, coins and budget.
 
     Of several such groups it is the one with the most allocators, then the longest horizon, then the lowest seed.
     """
@@ -26,7 +28,8 @@ def detailed_runs(infos: Mapping[str, Mapping[str, Any]], directory: Path, table
         info = dict(infos[run_id])
         if set(tables) <= set(info["detail"]) and all((directory / run_id / f"{t}.parquet").exists() for t in tables):
             key = json.dumps([info["problem"], info["scenario"], info["seed"]], sort_keys=True)
-            groups.setdefault(key, {}).setdefault(info["method"], Run(directory / run_id, info))
+            run = Run(directory / run_id, info)
+            groups.setdefault(key, {}).setdefault(run.label, run)
     if not groups:
         return {}
 
@@ -46,7 +49,7 @@ def refuse_none(runs: Mapping[str, Run], figure: str) -> None:
 
 def run_label(name: str, run: Run) -> str:
     """Legend entry of a run: its name, or the allocator's display name where it is just the allocator's."""
-    return look(name).name if name == run.info["method"] else name
+    return look(name).name if name == run.label else name
 
 
 def describe_runs(runs: Iterable[Run]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cerolab.errors import RecordError
-from cerolab.records import PACKED_FILE, read_infos
+from cerolab.records import PACKED_FILE, method_label, read_infos
 
 SCENARIO = ("study", "population", "dynamics", "rewards")
 PROBLEM = ("num_prompts", "num_rounds", "budget", "capacity", "max_units", "responses_per_unit", "saturation")
@@ -44,8 +44,8 @@ OPTIONAL_RESULTS = (
 def load_sweep(directory: Path | str) -> pd.DataFrame:
     """Every finished run of a sweep, sorted by run id; units of the columns are those of the record.
 
-    Columns: run_id, method, options (canonical JSON), seed, then ``SCENARIO``, ``PROBLEM``, optimum_kind (None where
-    there is no benchmark) and all results (nan where a number does not exist).
+    Columns: run_id, method (with its options where it has any), options (canonical JSON), seed, then ``SCENARIO``,
+    ``PROBLEM``, optimum_kind (None where there is no benchmark) and all results (nan where a number does not exist).
 
     Raises:
         RecordError: there is no finished run, or a run lacks a number that it must have; names file and column.
@@ -75,7 +75,7 @@ def _row(info: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """The columns of one run, flat."""
     row = {
         "run_id": info["run_id"],
-        "method": info["method"],
+        "method": method_label(info["method"], info["options"]),
         "options": json.dumps(info["options"], sort_keys=True),
         "seed": info["seed"],
     }

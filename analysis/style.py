@@ -31,6 +31,7 @@ _LOOKS = {
     "cero_fixed": Look("CERO-fixed", "#009E73", "^", "-."),
     "cero_preset": Look("CERO-preset", "#CC79A7", "v", (0, (5, 1, 1, 1, 1, 1))),
     "cero_greedy": Look("CERO-greedy", "#D55E00", "D", (0, (3, 1, 1, 1))),
+    "cero(catch_up=true)": Look("CERO, catch-up", "#332288", "X", (0, (4, 2))),
     "random_matched": Look("Random-matched", "#56B4E9", "P", (0, (1, 1))),
     "oracle": Look("Oracle", "#000000", "*", ":"),
 }
@@ -75,8 +76,10 @@ def look(method: str) -> Look:
     if method in _LOOKS:
         return _LOOKS[method]
     digest = hashlib.sha256(method.encode()).digest()
+    plain, bracket, options = method.partition("(")
+    shown = _LOOKS[plain].name if plain in _LOOKS else plain.replace("_", " ").capitalize()
     return Look(
-        method.replace("_", " ").capitalize(),
+        f"{shown} {bracket}{options}".strip(),
         _SPARE_COLOURS[digest[0] % len(_SPARE_COLOURS)],
         _SPARE_MARKERS[digest[1] % len(_SPARE_MARKERS)],
         _SPARE_LINES[digest[2] % len(_SPARE_LINES)],

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, make, oracle, regret
 from cerolab.allocation import FloatArray
-from cerolab.errors import RecordError
+from cerolab.errors import InvalidValueError, RecordError, UnknownNameError
 from cerolab.records import SCHEMA_VERSION, RunSettings, RunWriter, read_run
 from cerolab.records.files import read_json, write_json
+from cerolab.registry import allocator_class
 from sim.dynamics import Path as RatePath
 from sim.dynamics import make_path
 from sim.loop import Outcome, RoundView, simulate
@@ -47,6 +49,31 @@ class Method:
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Method:
+        """From the text form ``cero`` or ``cero(catch_up=true, prior=[2, 2])``.
+
+        Raises:
+            InvalidValueError: not of that form.
+            UnknownNameError: no such allocator or option; lists the known ones.
+        """
+        name, bracket, rest = text.strip().partition("(")
+        options: Any = {}
+        if bracket:
+            try:
+                options = yaml.safe_load("{" + rest.removesuffix(")").replace("=", ": ") + "}")
+            except yaml.YAMLError:
+                options = None
+            if not rest.endswith(")") or not isinstance(options, dict) or None in options.values():
+                raise InvalidValueError(
+                    "allocator", text, "is not of the form name(option=value, ...)", "write cero(catch_up=true), say"
+                )
+        known = [option.name for option in fields(allocator_class(name).Options)] + ["matches"]
+        for option in options:
+            if option not in known:
+                raise UnknownNameError(f"option of {name!r}", option, known)
+        return cls(name=name, options=options)
 
 
 @dataclass(frozen=True)

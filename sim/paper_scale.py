@@ -20,7 +20,7 @@ CERO, uniform and random-matched CERO meet the same prompts and the same luck. P
 published ones (arXiv 2606.05606, sec. 6: real training of a 1.5B model) and draws pacing, exposure and selection.
 """
 
-METHODS = (Method(name="cero"), Method(name="uniform"), Method(name="random_matched", options={"matches": "cero"}))
+METHODS = (Method(name="cero"), Method(name="uniform"), Method(name="random_matched"))
 
 
 def paper_scale(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cerolab import AllocationProblem, available
-from cerolab.errors import InvalidValueError, UnknownNameError
+from cerolab import AllocationProblem
+from cerolab.errors import InvalidValueError
 from sim.experiment import Cell, Method, Scenario
 
 QUICK = {
@@ -39,7 +39,7 @@ class SweepSettings:
     out
         Folder of all results.
     allocators
-        Allocators run in every cell.
+        Allocators run in every cell, options in brackets: "cero(forgetting=0.9, price=0.3)".
     ablations
         Allocators run up to --ablation-max-horizon rounds only.
     ablation_max_horizon
@@ -92,7 +92,7 @@ class SweepSettings:
     name: str = "regret_sweep"
     out: Path = Path("results")
     allocators: tuple[str, ...] = ("cero", "uniform")
-    ablations: tuple[str, ...] = ("cero_fixed", "cero_preset", "cero_greedy")
+    ablations: tuple[str, ...] = ("cero_fixed", "cero_preset", "cero_greedy", "cero(catch_up=true)")
     ablation_max_horizon: int = 1000
     seeds: int = 10
     populations: tuple[str, ...] = (
@@ -178,20 +178,19 @@ class SweepSettings:
             UnknownNameError: an unknown allocator, population, dynamics or kind of rewards; lists the known ones.
             InvalidValueError: sizes or arguments that cannot be used.
         """
-        for name in (*self.allocators, *self.ablations):
-            if name not in available():
-                raise UnknownNameError("allocator", name, available())
-        for cell, _ in self.cells(seeds=1):
-            cell.path()
-            cell.rewards()
+        for cell, methods in self.cells(seeds=1):
+            path, rewards = cell.path(), cell.rewards()
+            for method in methods:
+                if method.name != "random_matched":  # needs a run of its model first
+                    cell.allocator(method, path, rewards)
 
     def cells(self, seeds: int | None = None) -> Iterator[tuple[Cell, list[Method]]]:
         """Every cell of the sweep, with the methods to run in it; of the first ``seeds`` seeds only, if given."""
         for study, population, dynamics, num_prompts, num_rounds in self._grid():
-            names = list(self.allocators)
+            texts = list(self.allocators)
             if num_rounds <= self.ablation_max_horizon:
-                names += [name for name in self.ablations if name not in names]
-            methods = [Method(name=name) for name in names]
+                texts += [text for text in self.ablations if text not in texts]
+            methods = [Method.parse(text) for text in texts]
             problem = self.problem(num_prompts, num_rounds)
             scenario = Scenario(population=population, dynamics=dynamics, rewards=self.rewards, study=study)
             for seed in range(seeds or self.seeds):

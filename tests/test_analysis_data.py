@@ -24,6 +24,7 @@ def make_info(
     population: str = "beta(1, 1)",
     dynamics: str = "static",
     options: Mapping[str, Any] | None = None,
+    saturation: float = 1.0,
     **results: Any,
 ) -> Info:
     """The run.json of a run with round numbers; ``results`` replaces some of them."""
@@ -40,7 +41,7 @@ def make_info(
             "capacity": num_prompts,
             "max_units": 2,
             "responses_per_unit": 4,
-            "saturation": 1.0,
+            "saturation": saturation,
         },
         scenario={"study": study, "population": population, "dynamics": dynamics, "rewards": "binary"},
     )

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.load import BENCHMARK_RESULTS, OPTIONAL_RESULTS, PROBLEM, RESULTS, SCENARIO, load_sweep
 from analysis.select import panels, study_runs
+from analysis.style import look
 from cerolab.errors import RecordError
 from cerolab.records import pack_experiment
 from tests.test_analysis_data import make_info, write_infos
@@ -90,10 +91,18 @@ def test_text_for_a_number_is_named(tmp_path: Path) -> None:
 
 
 def test_runs_that_a_mean_would_mix_are_refused(tmp_path: Path) -> None:
-    infos = [make_info(options={}), make_info(options={"price": 0.2})]
+    infos = [make_info(), make_info(saturation=2.0)]
     data = load_sweep(write_infos(tmp_path, infos))
-    with pytest.raises(RecordError, match="differ in options"):
+    with pytest.raises(RecordError, match="differ in saturation"):
         study_runs(data, "horizon", ["num_rounds"])
+
+
+def test_options_are_part_of_the_methods_name(tmp_path: Path) -> None:
+    infos = [make_info(options={}), make_info(options={"price": 0.2, "catch_up": True})]
+    data = load_sweep(write_infos(tmp_path, infos))
+    assert sorted(data["method"]) == ["cero", "cero(catch_up=true, price=0.2)"]
+    assert look("cero(catch_up=true, price=0.2)").name == "CERO (catch_up=true, price=0.2)"
+    assert look("my_rule").name == "My rule"
 
 
 def test_panels_are_populations_by_name(tmp_path: Path) -> None:

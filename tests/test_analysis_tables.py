@@ -81,8 +81,8 @@ def test_a_scenario_without_benchmark_has_no_regret(tmp_path: Path) -> None:
 
 
 def test_runs_that_a_mean_would_mix_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="differ in options"):
-        summary_of(tmp_path, make_info(options={"price": 0.1}), make_info(options={"price": 0.2}))
+    with pytest.raises(RecordError, match="differ in saturation"):
+        summary_of(tmp_path, make_info(), make_info(saturation=2.0))
 
 
 def test_markdown_of_a_summary(tmp_path: Path) -> None:

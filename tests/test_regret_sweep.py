@@ -11,9 +11,9 @@ import pytest
 
 from cerolab import registry
 from cerolab.errors import CerolabError
-from cerolab.records import read_infos
+from cerolab.records import method_label, read_infos
 from sim.engine import RunFailedError, run_cells
-from sim.experiment import claim_directory
+from sim.experiment import Method, claim_directory
 from sim.sweep_settings import QUICK, SweepSettings
 
 TINY = {
@@ -62,6 +62,31 @@ def arguments(tmp_path, **changes):
         out.append("--" + key.replace("_", "-"))
         out += list(value) if isinstance(value, tuple) else [value]
     return out
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("cero", {}),
+        (" cero(catch_up=true, price=0.25)", {"catch_up": True, "price": 0.25}),
+        ("cero(prior=[2, 0.5])", {"prior": [2, 0.5]}),
+        ("cero_greedy(prior=pool)", {"prior": "pool"}),
+    ],
+)
+def test_allocators_with_options_in_text(text, options):
+    method = Method.parse(text)
+    assert method.options == options
+    assert Method.parse(method_label(method.name, method.options)) == method
+
+
+def test_options_reach_the_allocator_and_tell_runs_apart(tmp_path):
+    given = settings(tmp_path, allocators=("cero", "cero(catch_up=true)"), ablations=(), pool_sizes=(), drifts=())
+    sweep(given, workers=1)
+    unspent = {}
+    for info in read_infos(given.directory).values():
+        unspent.setdefault(method_label(info["method"], info["options"]), []).append(info["results"]["unspent_units"])
+    assert set(unspent["cero(catch_up=true)"]) == {0}
+    assert sum(unspent["cero"]) > 0
 
 
 def test_workers_change_nothing_but_times(tmp_path):
@@ -179,6 +204,9 @@ def test_settings_from_a_file_and_the_command_line_on_top(tmp_path, kind):
     ("given", "message"),
     [
         (["--allocators", "cer"], "unknown allocator 'cer' (did you mean 'cero'?); known: cero,"),
+        (["--allocators", "cero(prices=1)"], "unknown option of 'cero' 'prices' (did you mean 'price'?)"),
+        (["--allocators", "cero(price=2)"], "price=2 is outside [0, 1]"),
+        (["--allocators", "cero(price"], "is not of the form name(option=value, ...)"),
         (["--hrizons", "5"], "Did you mean --horizons?"),
         (["--seeds", "0"], "seeds=0 is below 1"),
         (["--mean-units", "3"], "mean_units=3.0 is outside (0, max_units=2]"),

@@ -46,7 +46,7 @@ def draw(runs: Mapping[str, Run]) -> Figure:
     with applied():
         figure, (axes,) = make_panels([""], height=4.0)
         for name, run in runs.items():
-            style = look(run.info["method"])
+            style = look(run.label)
             consumed, rate = effective_rate(run.table("rounds"), run.info["problem"]["budget"])
             axes.plot(
                 100 * consumed,

@@ -31,7 +31,7 @@ def draw(runs: Mapping[str, Run]) -> Figure:
     with applied():
         figure, (axes,) = make_panels([""], height=4.0)
         for name, run in runs.items():
-            style = look(run.info["method"])
+            style = look(run.label)
             _draw_steps(axes, run, "exposure", run_label(name, run), style.colour, style.line, style.width)
         first = next(iter(runs.values()))
         if (first.table("pool")["optimal_exposure"] >= 0).all():

@@ -39,7 +39,7 @@ def draw(runs: Mapping[str, Run]) -> Figure:
         figure, (axes,) = make_panels([""], height=4.0)
         thinned = 1
         for name, run in runs.items():
-            rounds, problem, style = run.table("rounds"), run.info["problem"], look(run.info["method"])
+            rounds, problem, style = run.table("rounds"), run.info["problem"], look(run.label)
             gap = pacing_gap(rounds, problem)
             axes.plot(
                 np.arange(gap.size),

@@ -73,7 +73,7 @@ def draw(run: Run) -> Figure:
         raise RecordError(f"{run.path}: {run.info['method']} predicts no success rates, so it has no selection lift")
     lift = selection_lift(run.table("rounds"), run.table("groups"), run.info["problem"]["num_rounds"])
     with applied():
-        figure, (axes,) = make_panels([look(run.info["method"]).name], height=4.0)
+        figure, (axes,) = make_panels([look(run.label).name], height=4.0)
         _draw_bars(axes, lift)
         set_heading(
             figure,

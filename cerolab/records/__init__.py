@@ -8,7 +8,7 @@ from cerolab.records.pack import PACKED_FILE, pack_experiment, read_infos
 from cerolab.records.provenance import provenance
 from cerolab.records.reader import Run, find_runs, read_run, read_schedule
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
-from cerolab.records.settings import RunSettings
+from cerolab.records.settings import RunSettings, method_label
 from cerolab.records.writer import RunWriter
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "RunSettings",
     "RunWriter",
     "find_runs",
+    "method_label",
     "pack_experiment",
     "provenance",
     "read_infos",

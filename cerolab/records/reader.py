@@ -11,6 +11,7 @@ from cerolab.allocation import Allocation
 from cerolab.errors import RecordError
 from cerolab.records.files import read_json
 from cerolab.records.schema import INFO_KEYS, SCHEMA_VERSION
+from cerolab.records.settings import method_label
 from cerolab.records.tables import read_table
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ class Run:
 
     path: Path
     info: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The method, with its options where it has any."""
+        return method_label(self.info["method"], self.info["options"])
 
     def table(self, name: str) -> pd.DataFrame:
         """One table as a data frame.

@@ -5,10 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cerolab.errors import RecordError
+
+
+def method_label(method: str, options: Mapping[str, Any]) -> str:
+    """A method with its options as short text: ``cero``, ``cero(catch_up=true, price=0.3)``; ``sim`` reads it too."""
+    if not options:
+        return method
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in sorted(options.items())}
+    return f"{method}({', '.join(f'{key}={text}' for key, text in texts.items())})"
 
 
 @dataclass(frozen=True, kw_only=True)
