@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from analysis.figures import effective_rate, exposure, pacing, selection_lift
 from analysis.style import save
+from cerolab.errors import RecordError
 from cerolab.records import Run, find_runs, read_run
 
 # CERO (arXiv 2606.05606 v2), sec. 6: real GRPO training of DeepSeek-R1-Distill-Qwen-1.5B.
@@ -37,6 +39,10 @@ def paper_scale_rows(directory: Path) -> list[dict[str, str]]:
         RecordError: no runs there, or unfinished ones.
     """
     runs = [read_run(path) for path in find_runs([directory])]
+    met = Counter((run.info["method"], run.info["seed"]) for run in runs)
+    (method, seed), times = met.most_common(1)[0]
+    if times > 1:
+        raise RecordError(f"{directory}: {times} runs of {method} with seed {seed}; keep one settings' runs there")
     cero, uniform, matched = ([run for run in runs if run.info["method"] == m] for m in _METHODS)
     shares = {units: [_share_at(run, units) for run in cero] for units in (6, 8, 10)}
     measured: dict[str, list[float]] = {
@@ -107,6 +113,8 @@ def _text(values: list[float]) -> str:
         show = "{:,.0f}".format
     elif abs(mean) >= 100:
         show = "{:,.1f}".format
+    elif abs(mean) >= 10:
+        show = "{:.1f}".format
     else:
         show = "{:.3g}".format
     seeds = f" ({show(low)} to {show(high)}, {len(values)} seeds)" if low != high else f" ({len(values)} seeds)"

@@ -42,8 +42,8 @@ def regret_table(results: Path) -> str:
     if runs.empty:
         raise RecordError(f"{directory}: no run of the study 'horizon'; make them with `python -m sim.regret_sweep`")
     meaning = (
-        "Mean ± standard deviation over seeds. Slope: of log mean regret on log K over all horizons that the "
-        "allocator was run at, with its 95 % bootstrap interval over seeds."
+        "Mean ± standard deviation over seeds. Slope: of log mean regret on log K over the horizons that all "
+        "allocators share, with its 95 % bootstrap interval over seeds; the figure has CERO's to K = 10,000."
     )
     summary = sweep_summary(runs)
     horizons = ", ".join(f"{horizon:,}" for horizon in sorted(summary["num_rounds"].unique()))

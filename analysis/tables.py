@@ -27,17 +27,18 @@ def sweep_summary(data: pd.DataFrame) -> pd.DataFrame:
 
     Columns: study, population, rewards, dynamics, num_prompts (M), num_rounds (K), method; regret_mean and regret_sd
     (regret per prompt over seeds; nan without a benchmark, sd nan for one seed); slope, slope_low and slope_high
-    (study horizon: of log mean regret on log K, see ``statistics.fit_slope``; else nan); effective_group_rate,
-    unspent_percent (of the budget) and heldout_gain, means over seeds; num_seeds.
+    (study horizon: of log mean regret on log K over the K that all allocators share, see ``statistics.fit_slope``; else
+    nan); effective_group_rate, unspent_percent (of the budget) and heldout_gain, means over seeds; num_seeds.
     """
     rows = []
     for key, runs in data.groupby(_SCENARIO):
         refuse_mixtures(runs, ["num_rounds"])
-        horizons = [set(of_method) for _, of_method in runs.groupby("method")["num_rounds"]]
-        shared = max(set.intersection(*horizons), default=None)
+        shared = set.intersection(*(set(of_method) for _, of_method in runs.groupby("method")["num_rounds"]))
+        if shared:
+            runs = runs[runs["num_rounds"].isin(shared)]
         for method in in_order(runs["method"]):
             of_method = runs[runs["method"] == method]
-            own = of_method[of_method["num_rounds"] == (shared or of_method["num_rounds"].max())]
+            own = of_method[of_method["num_rounds"] == of_method["num_rounds"].max()]
             slope = _slope(of_method)
             rows.append(
                 {

@@ -42,7 +42,7 @@ def validated(allocation: Allocation, feedback: Feedback, problem: AllocationPro
 
 def _squares_fit(num_responses: FloatArray, reward_sum: FloatArray, squares: FloatArray) -> BoolArray:
     slack = 1e-9 * num_responses
-    return (squares <= reward_sum + slack) & (reward_sum**2 <= num_responses * (squares + slack))
+    return (squares >= 0) & (squares <= reward_sum + slack) & (reward_sum**2 <= num_responses * (squares + slack))
 
 
 def _explain(

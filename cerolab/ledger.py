@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from cerolab.checks import whole_number
 from cerolab.errors import OverspendError, ProtocolError, StateError
 from cerolab.problem import AllocationProblem
 
+_SCHEMA = 1
 _COUNTS = ("units", "responses", "tokens", "updates", "round_index")
 
 
@@ -121,6 +123,7 @@ class BudgetLedger:
         for wave in self._round_waves:
             round_exposure_M[wave.prompts] += wave.units
         counts = {name: getattr(self, name) for name in _COUNTS}
+        counts |= {"schema_version": _SCHEMA, "problem": json.dumps(self.problem.to_dict(), sort_keys=True)}
         return {**counts, "exposure": self.exposure_M.copy(), "round_exposure": round_exposure_M}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -129,6 +132,13 @@ class BudgetLedger:
         Raises:
             StateError: the state is of another pool or above the budget; the ledger stays as it was.
         """
+        for key, mine in (
+            ("schema_version", _SCHEMA),
+            ("problem", json.dumps(self.problem.to_dict(), sort_keys=True)),
+        ):
+            theirs = np.asarray(state.get(key))
+            if theirs.size != 1 or theirs.item() != mine:
+                raise StateError(f"ledger state has {key}={theirs}, this ledger {key}={mine}")
         counts: dict[str, int] = {}
         for name in _COUNTS:
             value = np.asarray(state.get(name))
@@ -141,6 +151,8 @@ class BudgetLedger:
                 raise StateError(f"ledger state has {name} of {array.size} prompts, not {self.problem.num_prompts}")
             if array.dtype.kind not in "iu" or array.min() < 0:
                 raise StateError(f"ledger state has {name} {array}, expected whole numbers >= 0")
+        if counts["round_index"] > self.problem.num_rounds:
+            raise StateError(f"ledger state has round_index={counts['round_index']} of {self.problem.num_rounds}")
         if (round_exposure > exposure).any():
             raise StateError("ledger state has round_exposure above exposure")
         if counts["units"] != int(exposure.sum()) or counts["units"] > self.problem.budget:

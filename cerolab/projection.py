@@ -13,7 +13,7 @@ from cerolab.errors import InvalidValueError
 
 
 def project_box(x: npt.ArrayLike, low: float = 0.0, high: float = 1.0) -> FloatArray:
-    """Euclidean projection onto [low, high]^M; used by the dual step (10).
+    """Euclidean projection onto [low, high]^M; the dual step (10) projects so, fused into its pass.
 
     Raises:
         InvalidValueError: low > high.

@@ -1,7 +1,7 @@
 """Command lines whose every setting can also stand in a YAML or TOML file."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,14 +9,19 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict, Toml, Yaml
 from rich.console import Console
 
+from cerolab import __version__
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+
+Tokens = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
+Config = Annotated[Path | None, Parameter(help="YAML or TOML file with settings by their long names.")]
+Quick = Annotated[bool, Parameter(negative="", help="A small run, seconds.")]
 
 
 def launch(
     run: Callable[..., Any],
     name: str,
     help_text: str,
-    presets: Mapping[str, dict[str, Any]] | None = None,
+    quick_preset: dict[str, Any] | None = None,
 ) -> None:
     """Parse the command line and call ``run``.
 
@@ -27,27 +32,27 @@ def launch(
         run: takes its settings as keyword arguments or as one flattened dataclass.
         name: of the command, e.g. ``python -m sim.regret_sweep``.
         help_text: first lines of ``--help``.
-        presets: settings by preset name; each becomes a flag ``--NAME``.
+        quick_preset: settings of the flag ``--quick``; without them there is no such flag.
     """
-    presets = presets or {}
-    app = App(name=name, help=help_text, version=None, help_format="plaintext", result_action="return_value")
+    text = "\n\n".join(" ".join(part.split()) for part in help_text.split("\n\n"))
+    app = App(name=name, help=text, version=__version__, help_format="plaintext", result_action="return_value")
     app.default(run)
     app.default_parameter = Parameter(consume_multiple=True, negative_iterable=())
 
-    def start(
-        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-        config: Annotated[Path | None, Parameter(help="YAML or TOML file with settings by their long names.")] = None,
-        quick: Annotated[bool, Parameter(negative="", show="quick" in presets, help="A small run, seconds.")] = False,
-    ) -> None:
-        sources: list[Any] = []
-        if config is not None:
-            sources.append(_file(config))
-        if quick:
-            sources.append(Dict(presets["quick"], source="--quick"))
+    def start(tokens: tuple[str, ...], config: Path | None, preset: dict[str, Any] | None) -> None:
+        sources: list[Any] = [] if config is None else [_file(config)]
+        if preset is not None:
+            sources.append(Dict(preset, source="the preset"))
         app.config = tuple(sources)
         app(tokens)
 
-    app.meta.default(start)
+    def plain(*tokens: Tokens, config: Config = None) -> None:
+        start(tokens, config, None)
+
+    def with_quick(*tokens: Tokens, config: Config = None, quick: Quick = False) -> None:
+        start(tokens, config, quick_preset if quick else None)
+
+    app.meta.default(plain if quick_preset is None else with_quick)
     console = Console(stderr=True)
     try:
         app.meta()

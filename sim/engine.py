@@ -6,15 +6,16 @@ import importlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from cerolab.errors import CerolabError
-from cerolab.records import provenance, read_infos
+from cerolab.errors import CerolabError, InvalidValueError
+from cerolab.records import method_label, provenance, read_infos
 from sim.experiment import Cell, Method, missing_methods, run_method
 
 
@@ -30,6 +31,16 @@ class Task:
     methods: tuple[Method, ...]
     directory: Path
     detail: tuple[str, ...]
+
+    def __str__(self) -> str:
+        scenario, problem = self.cell.scenario, self.cell.problem
+        names = ", ".join(method_label(method.name, method.options) for method in self.methods)
+        world = f"{scenario.population}, {scenario.dynamics}, {scenario.rewards} rewards"
+        return f"{names} on {world}, M={problem.num_prompts}, K={problem.num_rounds}, seed={self.cell.seed}"
+
+    def unfinished(self) -> bool:
+        """Whether a run of the task is not finished on disk."""
+        return bool(missing_methods(self.cell, self.methods, self.directory, self.detail))
 
     @property
     def work(self) -> float:
@@ -60,9 +71,12 @@ def run_cells(
         RunFailedError: a run raised; the others that were finished stay on disk, and a new start does the rest.
     """
     done = set(read_infos(directory)) if directory.exists() else set()
-    tasks = []
+    if workers is not None and workers < 1:
+        raise InvalidValueError("workers", workers, "is below 1", "leave it out for one a core")
+    tasks, seen = [], set(done)
     for cell, methods in cells:
-        left = missing_methods(cell, methods, directory, detail, done)
+        left = missing_methods(cell, methods, directory, detail, seen)
+        seen |= {cell.settings(directory.name, method, detail).run_id for method in methods}
         if left:
             tasks.append(Task(cell, tuple(left), directory, detail))
     tasks.sort(key=lambda task: -task.work)
@@ -79,21 +93,36 @@ def run_cells(
             for task in tasks:
                 bar.update(_run_task(task, stamp))
             return total
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=(tuple(plugins),))
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), import_plugins, (tuple(plugins),))
         try:
-            pending: set[Future[int]] = {pool.submit(_run_task, task, stamp) for task in tasks}
+            pending: dict[Future[int], Task] = {pool.submit(_run_task, task, stamp): task for task in tasks}
             while pending:
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     bar.update(future.result())
+                    del pending[future]
+        except BrokenProcessPool:
+            open_tasks = [str(task) for task in tasks if task.unfinished()]
+            raise RunFailedError(
+                f"a worker was killed (out of memory? lower --workers); not finished: {'; '.join(open_tasks[:4])}"
+                f"{' ...' if len(open_tasks) > 4 else ''}; the same command goes on with them"
+            ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     return total
 
 
-def _start_worker(plugins: Sequence[str]) -> None:
+def import_plugins(plugins: Sequence[str]) -> None:
+    """Import modules that register allocators.
+
+    Raises:
+        InvalidValueError: a module cannot be imported; names it and where it was looked for.
+    """
     for module in plugins:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            remedy = f"start in the folder that holds it ({Path.cwd()} is searched), or put it on PYTHONPATH"
+            raise InvalidValueError("plugins", module, f"cannot be imported: {error}", remedy) from None
 
 
 def _run_task(task: Task, stamp: dict[str, Any]) -> int:
@@ -101,8 +130,7 @@ def _run_task(task: Task, stamp: dict[str, Any]) -> int:
         try:
             run_method(task.cell, method, task.directory, task.detail, stamp)
         except Exception as error:
-            raise RunFailedError(
-                f"{method.name} {dict(method.options) or ''} in {task.cell.scenario}, {task.cell.problem}, "
-                f"seed={task.cell.seed}: {type(error).__name__}: {error}"
-            ) from error
+            one = replace(task, methods=(method,))
+            record = task.directory / task.cell.settings(task.directory.name, method, task.detail).run_id
+            raise RunFailedError(f"{one}: {type(error).__name__}: {error} (record: {record})") from error
     return len(task.methods)

@@ -24,6 +24,7 @@ from sim.loop import Outcome, RoundView, simulate
 from sim.populations import parse_population
 from sim.recorder import Recorder
 from sim.rewards import Rewards
+from sim.spec import parse_call
 
 # OPT_dyn is bounded where a step of the dual costs at most this many M * K^2.
 _MOST_DYNAMIC_WORK = 20_000_000
@@ -37,6 +38,12 @@ class Scenario:
     dynamics: str = "static"
     rewards: str = "binary"
     study: str = "single"
+
+    def __post_init__(self) -> None:
+        # Canonical texts: the same world has the same run ids however it was written.
+        object.__setattr__(self, "population", parse_population(self.population).text)
+        object.__setattr__(self, "dynamics", str(parse_call("dynamics", self.dynamics)))
+        object.__setattr__(self, "rewards", str(parse_call("rewards", self.rewards)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +138,7 @@ class Cell:
         if method.name == "oracle":
             options["rate"] = lambda: rewards.variance(path.success_M)
         if method.name == "random_matched" and "schedule" not in options:
-            options["schedule"] = self.schedule(Method(name=options.pop("matches", "cero")))
+            options["schedule"] = self.schedule(Method.parse(options.pop("matches", "cero")))
         return make(method.name, self.problem, self.seed, **options)
 
     def schedule(self, method: Method) -> list[Allocation]:
@@ -189,7 +196,7 @@ def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
                 "choose another --name or --out, or the same settings"
             )
         return
-    if directory.exists() and any(directory.iterdir()):
+    if directory.exists() and any(not path.name.endswith(".partial") for path in directory.iterdir()):
         raise RecordError(f"{directory} is not empty and holds no experiment; choose another --name or --out")
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -202,13 +209,14 @@ def missing_methods(
     cell: Cell, methods: Iterable[Method], directory: Path, detail: tuple[str, ...], done: Iterable[str] = ()
 ) -> list[Method]:
     """The methods whose run in this cell is not finished yet, on disk or among the run ids in ``done``."""
-    left = []
+    left, seen = [], set(done)
     for method in methods:
         run_id = cell.settings(directory.name, method, detail).run_id
-        if run_id in done:
+        if run_id in seen:
             continue
+        seen.add(run_id)
         record = directory / run_id
-        if record.exists() and read_run(record, unfinished=True).info["status"] == "finished":
+        if (record / "run.json").exists() and read_run(record, unfinished=True).info["status"] == "finished":
             continue
         left.append(method)
     return left
@@ -222,7 +230,8 @@ def run_method(
     try:
         path, rewards, ledger = cell.path(), cell.rewards(), BudgetLedger(cell.problem)
         allocator = cell.allocator(method, path, rewards)
-        outcome = simulate(allocator, path, rewards, ledger, Recorder(writer, rewards) if detail else None)
+        start_M = path.success_M.copy()
+        outcome = simulate(allocator, path, rewards, ledger, Recorder(writer, rewards, path) if detail else None)
         if "pool" in detail:
             best = cell.static_optimum
             writer.append(
@@ -230,13 +239,13 @@ def run_method(
                 {
                     "prompt": np.arange(cell.problem.num_prompts),
                     "exposure": ledger.exposure_M,
-                    "true_success_start": cell.success_M,
+                    "true_success_start": start_M,
                     "true_success_end": path.success_M,
                     "optimal_exposure": np.full(cell.problem.num_prompts, -1) if best is None else best.exposure,
                 },
             )
         results = summary(cell, outcome, ledger)
-        writer.finish(results)
+        writer.finish(results, allocator.options_dict())
     except BaseException as error:
         writer.fail(error)
         raise
@@ -248,12 +257,16 @@ def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any
     problem = cell.problem
     optimum, kind = cell.optimum
     lost = None if optimum is None else optimum - outcome.value
-    variation = 0.0 if cell.rate_path_KM is None else regret.path_variation(cell.rate_path_KM)
+    variation: float | None = None  # of rates that the allocator moves there is no one path
+    if cell.static_optimum is not None:
+        variation = 0.0
+    elif cell.rate_path_KM is not None:
+        variation = regret.path_variation(cell.rate_path_KM)
     bound = None
     if optimum is not None and not math.isnan(outcome.estimation_error):
         if cell.static_optimum is not None:
             bound = regret.static_bound(problem, outcome.estimation_error)
-        else:
+        elif variation is not None:
             bound = regret.dynamic_bound(problem, outcome.estimation_error, variation)
     numbers = {
         "value": outcome.value,

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from cerolab import utility
-from cerolab.allocation import Allocator, BoolArray, FloatArray, IntArray, Wave
+from cerolab.allocation import Allocation, Allocator, BoolArray, Feedback, FloatArray, IntArray, Wave
 from cerolab.ledger import BudgetLedger
 from sim.dynamics import Path
 from sim.rewards import Rewards
@@ -23,6 +23,7 @@ class RoundView:
     Attributes:
         index: the round, from 0.
         waves: its waves.
+        trained: bool [groups, in wave order], those that the policy is trained on.
         price: normalised budget price before the round, nan where the method has none.
         virtual_units: of the virtual allocation; the executed ones where the method has none.
         predicted_success_M, predicted_value_M: [M] before the round.
@@ -35,6 +36,7 @@ class RoundView:
 
     index: int
     waves: list[Wave]
+    trained: BoolArray
     price: float
     virtual_units: int
     predicted_success_M: FloatArray
@@ -126,16 +128,19 @@ def simulate(
                 break
         spent = ledger.round_units
         rounds_spent += spent > 0
-        ledger.end_round(updated=spent > 0)
+        trained = allocator.training_mask(waves)
+        ledger.end_round(updated=bool(trained.any()))
         peak_gap = max(peak_gap, ledger.units - (k + 1) * problem.mean_spend)
         if tracks_value:
             error += float(np.abs(allocator.predicted_value() - rate_M).mean())
         if on_round is not None:
             price, virtual = metrics.get("price", float("nan")), int(metrics.get("virtual_units", spent))
             on_round(
-                RoundView(k, waves, price, virtual, *predicted, success_M, exposure_before_M, value, seconds, ledger)
+                RoundView(
+                    k, waves, trained, price, virtual, *predicted, success_M, exposure_before_M, value, seconds, ledger
+                )
             )
-        path.advance(waves)
+        path.advance(waves if trained.all() else _trained_waves(waves, trained))
         if not path.fixed:
             rate_M = rewards.variance(path.success_M)
             curvature_M = utility.curvature(rate_M, problem)
@@ -150,6 +155,29 @@ def simulate(
         heldout_end=path.heldout_accuracy(),
         seconds=time.perf_counter() - began,
     )
+
+
+def _trained_waves(waves: list[Wave], trained: BoolArray) -> list[Wave]:
+    """The waves without the groups that are not trained on."""
+    kept = []
+    for (allocation, feedback), mask in zip(waves, _by_wave(waves, trained), strict=True):
+        squares = feedback.reward_sq_sum
+        kept.append(
+            Wave(
+                Allocation(allocation.prompts[mask], allocation.units[mask], allocation.last_wave),
+                Feedback(
+                    np.asarray(feedback.num_responses)[mask],
+                    np.asarray(feedback.reward_sum)[mask],
+                    None if squares is None else np.asarray(squares)[mask],
+                ),
+            )
+        )
+    return kept
+
+
+def _by_wave(waves: list[Wave], per_group: BoolArray) -> list[BoolArray]:
+    edges = np.cumsum([wave.allocation.num_groups for wave in waves])[:-1]
+    return np.split(per_group, edges)
 
 
 def mixed_groups(wave: Wave) -> BoolArray:

@@ -57,9 +57,10 @@ def paper_scale(
         num_prompts=8960, num_rounds=500, budget=64_000, capacity=132, max_units=2, responses_per_unit=4
     )
     directory = out / "sim" / name
-    claim_directory(directory, {"population": population, "problem": problem.to_dict()})
     scenario = Scenario(population=population, study="paper_scale")
     cells = [(Cell(scenario, problem, seed), METHODS) for seed in range(seeds)]
+    cells[0][0].settings(name, METHODS[0], ())  # the name must do for a folder
+    claim_directory(directory, {"population": scenario.population, "problem": problem.to_dict()})
     run_cells(cells[:1], directory, ("rounds", "groups", "pool"), workers=1, quiet=quiet)
     run_cells(cells[1:], directory, ("rounds", "pool"), workers=workers, quiet=quiet)
     rows = paper_scale_rows(directory)

@@ -7,17 +7,40 @@ import numpy as np
 from cerolab.allocation import Feedback, FloatArray, IntArray
 from cerolab.records import RunWriter
 from cerolab.records.schema import NUM_BINS
+from sim.dynamics import Path
 from sim.loop import RoundView, mixed_groups
 from sim.rewards import Rewards
 
 
 class Recorder:
-    """Appends to the rounds and groups tables; pass it to ``simulate`` as ``on_round``."""
+    """Appends to the rounds, groups and evals tables; pass it to ``simulate`` as ``on_round``.
 
-    def __init__(self, writer: RunWriter, rewards: Rewards):
+    Held-out accuracy, where there is any, is evaluated before the first round and 50 times over the horizon.
+    """
+
+    def __init__(self, writer: RunWriter, rewards: Rewards, path: Path):
         self._writer = writer
         self._rewards = rewards
+        self._path = path
         self._tables = writer.settings.detail
+        self._every = max(1, int(writer.settings.problem["num_rounds"]) // 50)
+        self._evaluate(0, 0)
+
+    def _evaluate(self, rounds: int, responses: int) -> None:
+        accuracy = self._path.heldout_accuracy()
+        if "evals" in self._tables and not np.isnan(accuracy):
+            self._writer.append(
+                "evals",
+                {
+                    "round": rounds,
+                    "responses_spent": responses,
+                    "suite": "heldout",
+                    "problem": "all",
+                    "samples": 0,
+                    "avg_at_n": accuracy,
+                    "pass_at_n": float("nan"),
+                },
+            )
 
     def __call__(self, view: RoundView) -> None:
         """Record one round."""
@@ -45,9 +68,11 @@ class Recorder:
                     "true_success": view.success_M[prompts],
                     "exposure_before": view.exposure_before_M[prompts],
                     "tokens": np.zeros(prompts.size, np.int64),
-                    "trained": np.ones(prompts.size, np.bool_),
+                    "trained": view.trained,
                 },
             )
+        if (view.index + 1) % self._every == 0:
+            self._evaluate(view.index, view.ledger.responses - int(responses.sum()))
         if "rounds" in self._tables:
             self._writer.append(
                 "rounds",
@@ -60,11 +85,11 @@ class Recorder:
                     "waves": len(view.waves),
                     "groups": prompts.size,
                     "effective_groups": int(np.count_nonzero(mixed)),
-                    "trained_groups": prompts.size,
+                    "trained_groups": int(np.count_nonzero(view.trained)),
                     "responses": int(responses.sum()),
                     "reward_sum": float(reward_sum.sum()),
                     "tokens": 0,
-                    "updated": prompts.size > 0,
+                    "updated": bool(view.trained.any()),
                     "predicted_value_mean": _mean(view.predicted_value_M[prompts]),
                     "observed_value_mean": _mean(variance[~np.isnan(variance)]),
                     "true_value_mean": _mean(true_rate),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from cerolab.records import pack_experiment
+from cerolab.records import pack_experiment, read_infos
 from cerolab.records.files import write_text
 from sim.cli import launch
-from sim.engine import run_cells
+from sim.engine import import_plugins, run_cells
 from sim.experiment import claim_directory
 from sim.sweep_settings import QUICK, SweepSettings
 
@@ -23,6 +22,8 @@ Four studies, each over all seeds: "horizon" (regret against the number of round
 M), "drift" (against the total variation V_K of moving success rates) and "dynamics" (success rates that rise with
 training). Finished runs are skipped: a sweep that was stopped goes on where it was, and one with more seeds, horizons
 or allocators does only what is new. Ends with a summary table and figures.
+
+Example: python -m sim.regret_sweep --name mine --allocators cero "cero(forgetting=0.9)" uniform --horizons 100 1000
 """
 
 
@@ -45,8 +46,7 @@ def regret_sweep(
         No progress bar.
     """
     began = time.perf_counter()
-    for module in settings.plugins:
-        importlib.import_module(module)
+    import_plugins(settings.plugins)
     settings.check()
     claim_directory(settings.directory, settings.fixed())
     cells = list(settings.cells())
@@ -68,10 +68,13 @@ def _report(directory: Path, figures: Path) -> None:
     shown = summary[summary["study"].isin(["horizon", "dynamics"])]
     console.print(to_rich(summary if shown.empty else shown, title="Regret against the offline optimum"))
     console.print(f"all studies: {directory / 'summary.md'}")
+    commits = {info["provenance"]["commit"] for info in read_infos(directory).values()}
+    if len(commits) > 1:
+        console.print(f"note: these runs come from {len(commits)} commits of the code; a new --name measures one")
     for path in draw_sweep(directory, figures):
         if path.suffix == ".png":
             console.print(f"figure: {path}")
 
 
 if __name__ == "__main__":
-    launch(regret_sweep, "python -m sim.regret_sweep", HELP, presets={"quick": QUICK})
+    launch(regret_sweep, "python -m sim.regret_sweep", HELP, quick_preset=QUICK)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cerolab import AllocationProblem
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, UnknownNameError
 from sim.experiment import Cell, Method, Scenario
 
+DETAIL = ("rounds", "groups", "pool", "evals")
 QUICK = {
     "name": "quick",
     "horizons": [50, 100, 200, 500],
@@ -54,17 +55,18 @@ class SweepSettings:
     horizons
         Rounds K of the horizon study (static success rates).
     pool_sizes
-        Pool sizes M of the pool study (static success rates); none skips it.
+        Pool sizes M of the pool study (static success rates); give no value to skip it.
     pool_horizon
         Rounds K of the pool study.
     drifts
-        Total variations V_K of the drift study (random walks in the logit); none skips it.
+        Total variations V_K of the drift study (random walks in the logit, success rates kept within
+        0.0025 and 0.9975); give no value to skip it.
     drift_prompts
         Pool size M of the drift study; its optimum costs M * K^2.
     drift_horizon
         Rounds K of the drift study.
     dynamics
-        Further dynamics, e.g. "learning(0.2)" or "shift(0.3)"; none skips the study.
+        Further dynamics, e.g. "learning(0.2)" or "shift(0.3)"; give no value to skip the study.
     dynamics_prompts
         Pool size M of that study.
     dynamics_horizon
@@ -84,7 +86,7 @@ class SweepSettings:
     saturation
         Lambda of the utility.
     detail
-        Tables to keep of every run besides its results: rounds, groups, pool.
+        Tables to keep of every run besides its results: rounds, groups, pool, evals (held-out accuracy).
     plugins
         Modules to import first; they register allocators of your own.
     """
@@ -128,6 +130,11 @@ class SweepSettings:
             raise InvalidValueError(
                 "mean_units", self.mean_units, f"is outside (0, max_units={self.max_units}]", "give 0.5, say"
             )
+        for table in self.detail:
+            if table not in DETAIL:
+                raise UnknownNameError("table of --detail", table, DETAIL)
+        if not self.allocators:
+            raise InvalidValueError("allocators", (), "names nothing to run", "name at least one, e.g. cero")
         if not 1 <= self.capacity_ratio < math.inf:
             raise InvalidValueError("capacity_ratio", self.capacity_ratio, "is below 1", "a round must fit B/K units")
         for field in ("detail", "allocators", "ablations"):
@@ -179,6 +186,7 @@ class SweepSettings:
             InvalidValueError: sizes or arguments that cannot be used.
         """
         for cell, methods in self.cells(seeds=1):
+            cell.settings(self.name, methods[0], self.detail)  # the name must do for a folder
             path, rewards = cell.path(), cell.rewards()
             for method in methods:
                 if method.name != "random_matched":  # needs a run of its model first

@@ -294,3 +294,10 @@ def test_no_round_is_ended_after_the_horizon():
     with pytest.raises(ProtocolError, match="no round is left to end"):
         ledger.end_round(updated=True)
     assert (ledger.round_index, ledger.updates) == (PROBLEM.num_rounds, 0)
+
+
+def test_the_state_of_another_problem_or_schema_is_refused():
+    other = AllocationProblem(num_prompts=6, num_rounds=30, budget=90, capacity=5, max_units=2, responses_per_unit=4)
+    _state_refused(BudgetLedger(other).state_dict(), "problem=")
+    _state_refused({**used_ledger().state_dict(), "schema_version": 99}, "schema_version=99")
+    _state_refused({**used_ledger().state_dict(), "round_index": 4}, "round_index=4 of 3")

@@ -126,7 +126,7 @@ def test_resuming_drops_the_rounds_after_the_checkpoint(tmp_path):
     writer.append("rounds", rows("rounds", [0, 1]))
     writer.flush()
     writer.append("rounds", rows("rounds", [2]))
-    writer.flush()
+    writer.close()
     again = RunWriter(tmp_path, settings(), provenance(), resume_from=1)
     again.append("rounds", rows("rounds", [1, 2]))
     again.finish({})
@@ -330,6 +330,48 @@ def test_kill_minus_nine_leaves_only_whole_parts_and_a_resumable_run(tmp_path, d
     written(tmp_path)
     assert read_run(path).table("rounds")["round"].tolist() == [0, 1, 2]
     assert len(read_run(path).table("groups")) == 3
+
+
+def test_a_kill_while_a_run_is_created_leaves_nothing_in_its_place(tmp_path):
+    aside = tmp_path / f".{settings().run_id}.123.partial"
+    aside.mkdir()
+    (aside / "run.json").write_text("{")
+    assert read_infos(tmp_path) == {}
+    written(tmp_path)
+    assert len(read_infos(tmp_path)) == 1
+    assert find_runs([tmp_path]) == [tmp_path / settings().run_id]
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_a_resumable_run(tmp_path):
+    writer = RunWriter(tmp_path, settings(), provenance())
+    writer.fail(KeyboardInterrupt())
+    parts = writer.path / "rounds.parts"
+    parts.mkdir()
+    for leftover in (writer.path / ".run.json.123.partial", parts / ".000000.parquet.123.partial"):
+        leftover.write_bytes(b"half")
+    (writer.path / "rounds.parquet").write_bytes(b"half")
+    path = written(tmp_path)
+    assert read_run(path).table("rounds")["round"].tolist() == [0, 1, 2]
+    assert not list(path.rglob(".*"))
+
+
+def test_two_writers_of_one_run_are_refused(tmp_path):
+    first = RunWriter(tmp_path, settings(), provenance())
+    first.append("rounds", rows("rounds", [0]))
+    first.flush()
+    with pytest.raises(RecordError, match="is being written by another process"):
+        RunWriter(tmp_path, settings(), provenance())
+    first.append("rounds", rows("rounds", [1]))
+    first.finish({})
+    assert read_run(first.path).table("rounds")["round"].tolist() == [0, 1]
+
+
+def test_a_damaged_row_of_a_pack_is_named(tmp_path):
+    import pyarrow as pa
+
+    pq.write_table(pa.table({"run_id": ["x"], "run_json": ["{half"]}), tmp_path / "runs.parquet")
+    with pytest.raises(RecordError, match="row 0 cannot be read"):
+        read_infos(tmp_path)
 
 
 def test_provenance_is_json_ready_and_names_versions():

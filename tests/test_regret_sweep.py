@@ -176,6 +176,51 @@ def test_a_run_that_raises_fails_the_sweep_and_names_its_settings(tmp_path, monk
     assert failed[0]["error"] == "ZeroDivisionError: by design"
 
 
+KILLED = (
+    BROKEN.replace("broken", "killed")
+    .replace("Broken", "Killed")
+    .replace('raise ZeroDivisionError("by design")', "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+)
+
+
+def test_a_worker_that_is_killed_fails_the_sweep_and_names_what_is_left(tmp_path, monkeypatch):
+    (tmp_path / "killed_plugin.py").write_text(KILLED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    __import__("killed_plugin")
+    given = settings(tmp_path, allocators=("killed",), ablations=(), horizons=(10,), seeds=2, pool_sizes=())
+    with pytest.raises(RunFailedError, match=r"a worker was killed.*killed on beta\(1, 1\), static.*K=10, seed=0"):
+        sweep(given, workers=2, plugins=["killed_plugin"])
+
+
+def test_states_that_a_kill_can_leave_do_not_stop_the_next_start(tmp_path):
+    given = settings(tmp_path, horizons=(10,), pool_sizes=(), drifts=(), dynamics=(), ablations=())
+    given.directory.mkdir(parents=True)
+    (given.directory / ".experiment.json.123.partial").write_text("{")
+    (given.directory / ".cero-M20-K10-s0-0000000000.123.partial").mkdir()
+    assert sweep(given, workers=1) == 4
+    assert len(results(given.directory)) == 4
+
+
+def test_what_is_asked_for_twice_runs_once(tmp_path):
+    given = settings(
+        tmp_path,
+        horizons=(10, 10),
+        populations=("beta(1,1)", "beta(1, 1)"),
+        allocators=("cero", "cero()"),
+        ablations=(),
+    )
+    assert sweep(given, workers=1) == 2 * 4  # horizon, pool, drift and dynamics, two seeds
+
+
+def test_the_text_of_a_world_does_not_change_its_runs(tmp_path):
+    one = settings(tmp_path, populations=("beta(1,1)",), dynamics=("learning( 0.2 )",))
+    assert {cell.settings("x", methods[0], ()).run_id for cell, methods in one.cells()} == {
+        cell.settings("x", methods[0], ()).run_id for cell, methods in settings(tmp_path).cells()
+    }
+
+
 def test_the_command_draws_its_figures_and_prints_a_table(tmp_path):
     done = command(*arguments(tmp_path), "--workers", 1)
     assert done.returncode == 0, done.stderr
@@ -207,11 +252,15 @@ def test_settings_from_a_file_and_the_command_line_on_top(tmp_path, kind):
         (["--allocators", "cero(prices=1)"], "unknown option of 'cero' 'prices' (did you mean 'price'?)"),
         (["--allocators", "cero(price=2)"], "price=2 is outside [0, 1]"),
         (["--allocators", "cero(price"], "is not of the form name(option=value, ...)"),
+        (["--detail", "evils"], "unknown table of --detail 'evils' (did you mean 'evals'?)"),
+        (["--name", "my sweep"], "cannot be a folder name"),
+        (["--plugins", "nosuch"], "plugins='nosuch' cannot be imported"),
+        (["--workers", "-3"], "workers=-3 is below 1"),
         (["--hrizons", "5"], "Did you mean --horizons?"),
         (["--seeds", "0"], "seeds=0 is below 1"),
         (["--mean-units", "3"], "mean_units=3.0 is outside (0, max_units=2]"),
         (["--populations", "beta(1)"], "has 1 arguments; give 2"),
-        (["--config", "missing.yaml"], "missing.yaml"),
+        (["--config", "missing.yaml"], "config='missing.yaml' does not exist"),
         (["--config", "settings.ini"], "known: .toml, .yaml, .yml"),
         (["--horizons", "0"], "number of rounds=0 is below 1"),
         (["--dynamics", "wander(1)"], "unknown dynamics 'wander'"),
@@ -219,7 +268,8 @@ def test_settings_from_a_file_and_the_command_line_on_top(tmp_path, kind):
     ],
 )
 def test_bad_settings_end_in_one_clear_message(tmp_path, given, message):
-    done = command(*given, "--out", tmp_path, "--quick", "--workers", 1)
+    workers = [] if "--workers" in given else ["--workers", 1]
+    done = command(*given, "--out", tmp_path, "--quick", *workers)
     assert done.returncode != 0
     text = " ".join((done.stdout + done.stderr).replace("│", " ").split())
     assert message in text
@@ -247,3 +297,14 @@ def test_help_explains_every_setting():
 def test_the_quick_preset_is_made_of_known_settings():
     assert set(QUICK) <= set(SweepSettings.__dataclass_fields__)
     assert SweepSettings(**QUICK).directory.name == "quick"
+
+
+def test_the_paper_scale_command_explains_itself_and_refuses_what_it_lacks():
+    def paper_scale(*arguments):
+        return subprocess.run([sys.executable, "-m", "sim.paper_scale", *arguments], capture_output=True, text=True)
+
+    assert "--quick" not in paper_scale("--help").stdout
+    for arguments in (["--quick"], ["--seeds", "0"], ["--population", "beta(1)"], ["--name", "a b"]):
+        done = paper_scale(*arguments)
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr

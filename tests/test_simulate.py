@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from cerolab import AllocationProblem, BudgetLedger, available, oracle, regret
+from cerolab.base import NoOptions
 from cerolab.records import read_run, read_schedule
+from cerolab.registry import allocator_class
 from sim.experiment import Cell, Method, Scenario, run_method, summary
 from sim.loop import simulate
 
@@ -158,3 +160,45 @@ def test_bound_11_holds_and_says_something_at_long_horizons(horizon):
     results = summary(cell(problem=problem), *run(cell(problem=problem), "cero")[:2])
     assert results["bound_total"] < 1
     assert results["regret_per_prompt"] <= results["bound_total"]
+
+
+class HalfTrained(allocator_class("uniform")):
+    """Uniform, but only every second group of a round is trained on."""
+
+    def training_mask(self, round_feedback):
+        return np.arange(super().training_mask(round_feedback).size) % 2 == 0
+
+
+class Untrained(allocator_class("uniform")):
+    """Uniform, but no group is trained on."""
+
+    def training_mask(self, round_feedback):
+        return np.zeros(super().training_mask(round_feedback).size, bool)
+
+
+def test_only_groups_that_are_trained_on_teach_and_the_record_says_which(tmp_path, monkeypatch):
+    gains, updates = {}, {}
+    for kind in (allocator_class("uniform"), HalfTrained, Untrained):
+        the_cell = cell(dynamics="learning(1)")
+        monkeypatch.setattr(Cell, "allocator", lambda self, *_, kind=kind: kind(self.problem, 0, NoOptions()))
+        results = run_method(the_cell, Method(name="uniform"), tmp_path / kind.__name__, (*FULL, "evals"), {})
+        gains[kind.__name__] = results["heldout_end"] - results["heldout_start"]
+        (path,) = (tmp_path / kind.__name__).iterdir()
+        run_record = read_run(path)
+        rounds, groups, evals = (run_record.table(name) for name in ("rounds", "groups", "evals"))
+        assert rounds["trained_groups"].sum() == groups["trained"].sum()
+        updates[kind.__name__] = int(rounds["updated"].sum())
+        assert evals["avg_at_n"].iloc[0] == results["heldout_start"]
+        assert evals["responses_spent"].is_monotonic_increasing
+    assert gains["Uniform"] > gains["HalfTrained"] > gains["Untrained"] == 0
+    assert (updates["Uniform"], updates["Untrained"]) == (PROBLEM.num_rounds, 0)
+
+
+def test_the_record_keeps_all_options_and_the_rates_of_the_first_round(tmp_path):
+    moving = cell(population="point(0)", dynamics="drift(0)")
+    run_method(moving, Method(name="cero"), tmp_path / "tests", FULL, {})
+    (path,) = (tmp_path / "tests").iterdir()
+    record = read_run(path)
+    assert record.info["options"] == {}
+    assert record.info["resolved_options"]["price"] == 0.5
+    assert (record.table("pool")["true_success_start"] == record.table("groups")["true_success"].iloc[0]).all()

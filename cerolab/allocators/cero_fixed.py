@@ -42,8 +42,10 @@ class CeroFixed(Cero):
         return best_allocation(self.slope_M, self.ties, self._quota(), self.problem.max_units, floor=None)
 
     def metrics(self) -> dict[str, float]:
-        """As CERO's; the quota is what is spent."""
-        return {**super().metrics(), "virtual_units": float(self._quota())}
+        """As CERO's but the price; the quota is what is spent."""
+        metrics = super().metrics()
+        del metrics["price"]
+        return {**metrics, "virtual_units": float(self._quota())}
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         self._update_curvature(allocation, feedback)

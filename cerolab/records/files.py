@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -24,12 +26,43 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name, too, survives a power cut
+        finally:
+            os.close(folder)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise RecordError(f"cannot write {path}: {error.strerror or error}; the file before it is unchanged") from error
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+class Lock:
+    """A lock file held by one process at a time; the system lets go of it when the process dies.
+
+    Raises:
+        RecordError: another process, or another writer in this one, holds it.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._close = weakref.finalize(self, os.close, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._close()
+            raise RecordError(
+                f"{path.parent} is being written by another process; wait for it, or choose another name"
+            ) from None
+
+    def release(self) -> None:
+        """Let go and remove the file; more than once does nothing."""
+        if self._close.alive:
+            self._path.unlink(missing_ok=True)
+            self._close()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from cerolab.errors import RecordError
 from cerolab.records.files import write_atomically
-from cerolab.records.reader import checked_info, find_runs, read_run
+from cerolab.records.reader import checked_info, find_runs, is_partial, read_run
 
 PACKED_FILE = "runs.parquet"
 
@@ -57,10 +57,13 @@ def read_infos(directory: Path | str) -> dict[str, dict[str, Any]]:
             raise RecordError(f"{packed} is truncated or no parquet file: {error}") from None
         except KeyError:
             raise RecordError(f"{packed}: column 'run_json' is missing; is it a packed experiment?") from None
-        for text in texts:
-            info = checked_info(json.loads(text), packed)
+        for number, text in enumerate(texts):
+            try:
+                info = checked_info(json.loads(text), packed)
+            except ValueError as error:
+                raise RecordError(f"{packed}: row {number} cannot be read: {error}") from None
             infos[info["run_id"]] = info
-    if any(directory.glob("*/run.json")):
+    if any(not is_partial(record.parent) for record in directory.glob("*/run.json")):
         for path in find_runs([directory]):
             run = read_run(path, unfinished=True)
             if run.info["status"] == "finished":

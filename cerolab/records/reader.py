@@ -85,11 +85,18 @@ def find_runs(paths: Iterable[Path | str]) -> list[Path]:
     found: set[Path] = set()
     for given in paths:
         root = Path(given)
-        here = [record.parent for record in root.rglob("run.json")] if root.is_dir() else []
+        if not root.is_dir():
+            raise RecordError(f"{root} does not exist; give the folder of a run or of an experiment")
+        here = [record.parent for record in root.rglob("run.json") if not is_partial(record.parent)]
         if not here:
             raise RecordError(f"{root}: no run record (run.json) at or below it")
         found.update(here)
     return sorted(found)
+
+
+def is_partial(path: Path) -> bool:
+    """Whether a folder is one that a kill left behind while its run was being created."""
+    return path.name.startswith(".") and path.name.endswith(".partial")
 
 
 def read_schedule(path: Path) -> list[Allocation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cerolab.errors import RecordError
-from cerolab.records.files import read_json, write_json
+from cerolab.records.files import Lock, read_json, write_json
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
 from cerolab.records.tables import read_table, to_arrow, write_table
@@ -33,7 +34,8 @@ class RunWriter:
         resume_from: rounds that a checkpoint has completed; rows of later rounds are dropped.
 
     Raises:
-        RecordError: the run is finished already, or its folder holds a run with other settings.
+        RecordError: the run is finished already, its folder holds a run with other settings, or another process is
+            writing it.
     """
 
     def __init__(
@@ -56,20 +58,39 @@ class RunWriter:
             "status": "running",
             "results": {},
         }
-        if self.path.exists():
-            self._resume(resume_from)
-        else:
-            try:
-                self.path.mkdir(parents=True)
-            except OSError as error:
+        created = not self.path.exists() and self._create()
+        self._lock = Lock(self.path / ".lock")
+        try:
+            if not created:
+                self._resume(resume_from)
+                write_json(self.path / "run.json", self._info)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _create(self) -> bool:
+        """Make the run's folder with its run.json in one step, so that a kill leaves both or neither.
+
+        Returns:
+            False where another process made the folder first; the lock then decides.
+        """
+        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        try:
+            aside.mkdir(parents=True)
+            write_json(aside / "run.json", self._info)
+            aside.rename(self.path)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            if not self.path.exists():
                 raise RecordError(f"cannot create {self.path}: {error.strerror}") from error
-        write_json(self.path / "run.json", self._info)
+            return False
+        return True
 
     def _resume(self, resume_from: int) -> None:
         if not (self.path / "run.json").exists():
-            if any(self.path.iterdir()):
-                raise RecordError(f"{self.path} exists, but holds no run record; move it away")
-            return
+            raise RecordError(f"{self.path} exists, but holds no run record; move it away")
+        for partial in self.path.rglob(".*.partial"):  # left by a kill in the middle of a write
+            partial.unlink()
         found = read_json(self.path / "run.json")
         for key, mine in self.settings.to_dict().items():
             if found.get(key) != mine:
@@ -124,8 +145,13 @@ class RunWriter:
             write_table(parts / f"{max(taken, default=-1) + 1:06d}.parquet", to_arrow(name, columns))
             self._rows[name], self._num_rows[name] = {}, 0
 
-    def finish(self, results: Mapping[str, Any]) -> None:
-        """Join the parts, write the results and mark the run finished."""
+    def finish(self, results: Mapping[str, Any], resolved_options: Mapping[str, Any] | None = None) -> None:
+        """Join the parts, write the results and mark the run finished.
+
+        Args:
+            results: JSON-ready numbers.
+            resolved_options: all options of the method, defaults included.
+        """
         import pyarrow as pa
 
         self.flush()
@@ -135,14 +161,22 @@ class RunWriter:
             joined = pa.concat_tables([empty, *(read_table(part, table) for part in parts)])
             write_table(self.path / f"{table}.parquet", joined)
         self._info |= {"status": "finished", "finished": _now(), "results": dict(results)}
+        self._info["resolved_options"] = dict(resolved_options or self.settings.options)
         write_json(self.path / "run.json", self._info)
         for table in self.settings.detail:
             shutil.rmtree(self.path / f"{table}.parts", ignore_errors=True)
+        self._lock.release()
+
+    def close(self) -> None:
+        """Flush and let go of an unfinished run, to be resumed later."""
+        self.flush()
+        self._lock.release()
 
     def fail(self, error: BaseException) -> None:
         """Mark the run failed, with the reason; it may be started again."""
         self._info |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
         write_json(self.path / "run.json", self._info)
+        self._lock.release()
 
 
 def _now() -> str:
