@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from sim.sweep_settings import SweepSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -35,6 +38,13 @@ def test_the_new_allocator_runs_in_the_sweep_as_the_readme_says(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "least_visited" in done.stdout.lower().replace(" ", "_").replace("-", "_")
+
+
+def test_the_settings_file_is_one(tmp_path):
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    settings = SweepSettings(**yaml.safe_load(text))
+    settings.check()
+    assert len(list(settings.cells())) > 50
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)]+)\)", README))
