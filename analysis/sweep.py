@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -22,7 +23,7 @@ from analysis.figures import (
     regret_pool,
     selection_lift,
 )
-from analysis.load import load_sweep, sweep_frame
+from analysis.load import sweep_frame
 from analysis.tables import sweep_summary, to_rich
 from cerolab.errors import CerolabError, RecordError
 from cerolab.records import read_infos
@@ -48,8 +49,10 @@ app = App(
 )
 
 
-def draw_sweep(directory: Path, out: Path) -> list[Path]:
+def draw_sweep(directory: Path, out: Path, infos: Mapping[str, Mapping[str, Any]] | None = None) -> list[Path]:
     """Draw every figure for which ``directory`` has runs into ``out``; returns the paths written.
+
+    Who has read the records already passes them as ``infos``.
 
     Figures over seeds are drawn where runs belong to their study; figures of single runs where runs kept their tables,
     for one set of comparable runs (see ``analysis.detail``), the lift for the first allocator there that predicts.
@@ -57,7 +60,7 @@ def draw_sweep(directory: Path, out: Path) -> list[Path]:
     Raises:
         RecordError: no finished run, or a damaged record; names the file.
     """
-    infos = read_infos(directory)
+    infos = read_infos(directory) if infos is None else infos
     data = sweep_frame(infos, directory)
     written = []
     for stem, figure in _OF_SWEEPS.items():
@@ -83,9 +86,12 @@ def main(
 ) -> int:
     """Draw every figure that a sweep has runs for, as PNG and SVG, and print its summary."""
     try:
-        written = draw_sweep(directory, out or directory / "figures")
+        infos = read_infos(directory)
+        written = draw_sweep(directory, out or directory / "figures", infos)
         Console().print(
-            to_rich(sweep_summary(load_sweep(directory)), f"{directory}, at the largest K that all allocators share")
+            to_rich(
+                sweep_summary(sweep_frame(infos, directory)), f"{directory}, at the largest K that all allocators share"
+            )
         )
         if not written:
             raise RecordError(

@@ -38,7 +38,6 @@ class BaseAllocator(ABC, Generic[OptionsT]):
     Class attributes that a subclass sets:
         name: registry name.
         Options: a frozen dataclass of hyper-parameters with defaults.
-
         limits: least and largest value of the state's arrays, by name; a state outside is refused.
 
     Attributes:

@@ -71,12 +71,7 @@ class BudgetLedger:
             twice = ordered[1:] == ordered[:-1]
             if twice.any():
                 raise OverspendError(f"prompt {ordered[1:][twice][0]} is named twice in one wave; sum its units")
-            had = units
-            if self._round_waves:
-                earlier_M = np.zeros(problem.num_prompts, np.int64)
-                for wave in self._round_waves:
-                    earlier_M[wave.prompts] += wave.units
-                had = units + earlier_M[prompts]
+            had = units + self._round_exposure()[prompts] if self._round_waves else units
             if int(had.max()) > problem.max_units:
                 at = int(had.argmax())
                 raise OverspendError(
@@ -95,6 +90,13 @@ class BudgetLedger:
         self.exposure_M[prompts] += units
         self._round_units += total
         self._round_waves.append(allocation)
+
+    def _round_exposure(self) -> IntArray:
+        """int64 [M]: units that each prompt has had in the round that is still open."""
+        exposure_M = np.zeros_like(self.exposure_M)
+        for wave in self._round_waves:
+            exposure_M[wave.prompts] += wave.units
+        return exposure_M
 
     def count_tokens(self, num_tokens: int) -> None:
         """Book generated tokens.
@@ -119,12 +121,9 @@ class BudgetLedger:
 
     def state_dict(self) -> dict[str, Any]:
         """Arrays and scalars only; ``round_exposure`` is what the round that is still open has spent."""
-        round_exposure_M = np.zeros_like(self.exposure_M)
-        for wave in self._round_waves:
-            round_exposure_M[wave.prompts] += wave.units
         counts = {name: getattr(self, name) for name in _COUNTS}
         counts |= {"schema_version": _SCHEMA, "problem": json.dumps(self.problem.to_dict(), sort_keys=True)}
-        return {**counts, "exposure": self.exposure_M.copy(), "round_exposure": round_exposure_M}
+        return {**counts, "exposure": self.exposure_M.copy(), "round_exposure": self._round_exposure()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state_dict()``.

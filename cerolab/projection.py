@@ -67,7 +67,7 @@ class TieOrder:
 
     def __init__(self, rank_M: npt.ArrayLike):
         rank = np.asarray(rank_M)
-        if rank.ndim != 1 or rank.dtype.kind not in "iu" or not _is_permutation(rank):
+        if rank.ndim != 1 or rank.dtype.kind not in "iu" or not is_permutation(rank):
             raise InvalidValueError("rank_M", list(rank.shape), "is no permutation of 0..M-1", "rank every prompt once")
         kind = np.int32 if rank.size < 2**31 else np.int64
         self.rank_M = rank.astype(kind)
@@ -90,7 +90,8 @@ class TieOrder:
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
-def _is_permutation(rank: IntArray) -> bool:
+def is_permutation(rank: IntArray) -> bool:
+    """Whether whole numbers [M] name each of 0..M-1 once."""
     within = rank.size == 0 or (rank.min() >= 0 and rank.max() < rank.size)
     return bool(within and (np.bincount(rank, minlength=rank.size) == 1).all())
 

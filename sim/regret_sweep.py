@@ -58,20 +58,21 @@ def regret_sweep(
 
 def _report(directory: Path, figures: Path) -> None:
     """Summary table on the terminal and as Markdown, and the figures."""
-    from analysis.load import load_sweep
+    from analysis.load import sweep_frame
     from analysis.sweep import draw_sweep
     from analysis.tables import sweep_summary, to_markdown, to_rich
 
-    summary = sweep_summary(load_sweep(directory))
+    infos = read_infos(directory)
+    summary = sweep_summary(sweep_frame(infos, directory))
     console = Console()
     write_text(directory / "summary.md", to_markdown(summary) + "\n")
     shown = summary[summary["study"].isin(["horizon", "dynamics"])]
     console.print(to_rich(summary if shown.empty else shown, title="Regret against the offline optimum"))
     console.print(f"all studies: {directory / 'summary.md'}")
-    commits = {info["provenance"]["commit"] for info in read_infos(directory).values()}
+    commits = {info["provenance"]["commit"] for info in infos.values()}
     if len(commits) > 1:
         console.print(f"note: these runs come from {len(commits)} commits of the code; a new --name measures one")
-    for path in draw_sweep(directory, figures):
+    for path in draw_sweep(directory, figures, infos):
         if path.suffix == ".png":
             console.print(f"figure: {path}")
 

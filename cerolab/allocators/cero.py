@@ -97,9 +97,6 @@ class Cero(PosteriorAllocator[CeroOptions]):
         problem = self.problem
         return best_allocation(self.slope_M, self.ties, problem.capacity, problem.max_units, floor=self.price)
 
-    def _positive_margins(self) -> int:
-        return int(np.count_nonzero(self.slope_M > self.price))
-
     def _select(self) -> Allocation:
         """The executed allocation: the virtual one, cut off at the remaining budget."""
         problem, virtual = self.problem, self._virtual()
@@ -134,10 +131,11 @@ class Cero(PosteriorAllocator[CeroOptions]):
 
     def metrics(self) -> dict[str, float]:
         """Price, units that the next round would spend at this price, remaining units, mean q-hat and mean slope."""
+        positive_margins = int(np.count_nonzero(self.slope_M > self.price))
         return {
             **super().metrics(),
             "price": self.price,
-            "virtual_units": float(min(self.problem.capacity, self._positive_margins() * self.problem.max_units)),
+            "virtual_units": float(min(self.problem.capacity, positive_margins * self.problem.max_units)),
             "mean_predicted_value": float(self.curvature_M.mean()) / 4.0,
             "mean_slope": float(self.slope_M.mean()),
         }

@@ -10,12 +10,11 @@ Worst case: rates that move fast, where what is best now is not what is best ove
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from cerolab import oracle, utility
 from cerolab.allocation import Allocation, FloatArray, IntArray
@@ -24,8 +23,6 @@ from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
-
-RateSource = npt.ArrayLike | Callable[[], npt.ArrayLike]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +33,7 @@ class OracleOptions:
         rate: true reward variances q [M] in [0, 1/4], or a function that returns the present ones.
     """
 
-    rate: Any = None  # RateSource; None is refused
+    rate: Any = None  # an array, or a function without arguments; None is refused
 
 
 @register

@@ -22,7 +22,7 @@ from cerolab.base import BaseAllocator, NoOptions
 from cerolab.errors import StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem
-from cerolab.projection import fill_in_order
+from cerolab.projection import fill_in_order, is_permutation
 from cerolab.registry import register
 
 
@@ -71,7 +71,7 @@ class Uniform(BaseAllocator[NoOptions]):
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         num_prompts = self.problem.num_prompts
         epoch, used = (int(x) for x in arrays["cursor"])
-        if (np.bincount(arrays["order"], minlength=num_prompts) != 1).any():
+        if not is_permutation(arrays["order"]):
             raise StateError(f"{self.name}: the state's order does not name every prompt once")
         if used > num_prompts:
             raise StateError(f"{self.name}: the state's cursor is {used}, in an epoch of {num_prompts} prompts")
