@@ -3,7 +3,8 @@
 import pytest
 
 from cerolab import AllocationProblem, BudgetLedger
-from sim.experiment import Cell, Method, Scenario
+from cerolab.method import Method
+from sim.experiment import Cell, Scenario
 from sim.loop import simulate
 
 ROUNDS = 200

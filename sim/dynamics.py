@@ -17,8 +17,8 @@ from cerolab import seeding
 from cerolab.allocation import FloatArray, IntArray, Wave
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.problem import AllocationProblem
+from cerolab.spec import parse_call
 from cerolab.value import path_variation
-from sim.spec import parse_call
 
 KNOWN = ("static", "drift", "shift", "learning")
 _MOST_PATH_ENTRIES = 50_000_000

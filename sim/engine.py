@@ -15,8 +15,9 @@ from typing import Any
 from tqdm import tqdm
 
 from cerolab.errors import CerolabError, InvalidValueError
+from cerolab.method import Method
 from cerolab.records import method_label, provenance, read_infos
-from sim.experiment import Cell, Method, missing_methods, run_method
+from sim.experiment import Cell, missing_methods, run_method
 
 
 class RunFailedError(CerolabError):

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, make, oracle, regret
 from cerolab.allocation import FloatArray
-from cerolab.errors import InvalidValueError, RecordError, UnknownNameError
-from cerolab.records import SCHEMA_VERSION, RunSettings, RunWriter, read_run
-from cerolab.records.files import read_json, write_json
-from cerolab.registry import allocator_class
+from cerolab.method import Method
+from cerolab.records import RunSettings, RunWriter, read_run
+from cerolab.spec import parse_call
 from sim.dynamics import Path as RatePath
 from sim.dynamics import make_path
 from sim.loop import Outcome, RoundView, simulate
 from sim.populations import parse_population
 from sim.recorder import Recorder
 from sim.rewards import Rewards
-from sim.spec import parse_call
 
 # OPT_dyn is bounded where a step of the dual costs at most this many M * K^2.
 _MOST_DYNAMIC_WORK = 20_000_000
@@ -44,43 +41,6 @@ class Scenario:
         object.__setattr__(self, "population", parse_population(self.population).text)
         object.__setattr__(self, "dynamics", str(parse_call("dynamics", self.dynamics)))
         object.__setattr__(self, "rewards", str(parse_call("rewards", self.rewards)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Method:
-    """An allocator by name, with its options as JSON-ready values.
-
-    ``random_matched`` takes the method to match as ``{"matches": "cero"}`` and is given that method's schedule in the
-    same cell; ``oracle`` is given the true rates.
-    """
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, text: str) -> Method:
-        """From the text form ``cero`` or ``cero(catch_up=true, prior=[2, 2])``.
-
-        Raises:
-            InvalidValueError: not of that form.
-            UnknownNameError: no such allocator or option; lists the known ones.
-        """
-        name, bracket, rest = text.strip().partition("(")
-        options: Any = {}
-        if bracket:
-            try:
-                options = yaml.safe_load("{" + rest.removesuffix(")").replace("=", ": ") + "}")
-            except yaml.YAMLError:
-                options = None
-            if not rest.endswith(")") or not isinstance(options, dict) or None in options.values():
-                raise InvalidValueError(
-                    "allocator", text, "is not of the form name(option=value, ...)", "write cero(catch_up=true), say"
-                )
-        known = [option.name for option in fields(allocator_class(name).Options)] + ["matches"]
-        for option in options:
-            if option not in known:
-                raise UnknownNameError(f"option of {name!r}", option, known)
-        return cls(name=name, options=options)
 
 
 @dataclass(frozen=True)
@@ -169,40 +129,6 @@ class Cell:
             scenario=asdict(self.scenario),
             detail=detail,
         )
-
-
-def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
-    """Take a folder for an experiment, or go on with the one that is there if its fixed settings are the same.
-
-    Args:
-        directory: ``results/sim/<experiment>``.
-        fixed: the settings that all its runs share; what a sweep runs over may grow.
-
-    Raises:
-        RecordError: the folder holds an experiment with other settings (named), or something else.
-    """
-    file = directory / "experiment.json"
-    wanted = {"schema_version": SCHEMA_VERSION, **fixed}
-    if file.exists():
-        found = read_json(file)
-        differing = [
-            f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now"
-            for key in sorted({*found, *wanted})
-            if found.get(key) != wanted.get(key)
-        ]
-        if differing:
-            raise RecordError(
-                f"{directory} holds an experiment with other settings ({'; '.join(differing)}); "
-                "choose another --name or --out, or the same settings"
-            )
-        return
-    if directory.exists() and any(not path.name.endswith(".partial") for path in directory.iterdir()):
-        raise RecordError(f"{directory} is not empty and holds no experiment; choose another --name or --out")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(f"cannot create {directory}: {error.strerror}; choose another --out") from error
-    write_json(file, wanted)
 
 
 def missing_methods(

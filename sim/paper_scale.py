@@ -7,11 +7,13 @@ from pathlib import Path
 from rich.console import Console
 
 from cerolab import AllocationProblem
+from cerolab.cli import launch
 from cerolab.errors import InvalidValueError
+from cerolab.method import Method
+from cerolab.records import claim_directory
 from cerolab.records.files import write_json
-from sim.cli import launch
 from sim.engine import run_cells
-from sim.experiment import Cell, Method, Scenario, claim_directory
+from sim.experiment import Cell, Scenario
 
 HELP = """Reproduce the mechanism of the CERO paper at its own scale.
 

@@ -15,7 +15,7 @@ from cerolab import seeding
 from cerolab.allocation import FloatArray
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.records import read_run
-from sim.spec import Call, parse_call
+from cerolab.spec import Call, parse_call
 
 KNOWN = ("beta", "point", "records")
 

@@ -9,11 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from cerolab.records import pack_experiment, read_infos
+from cerolab.cli import launch
+from cerolab.records import claim_directory, pack_experiment, read_infos
 from cerolab.records.files import write_text
-from sim.cli import launch
 from sim.engine import import_plugins, run_cells
-from sim.experiment import claim_directory
 from sim.sweep_settings import QUICK, SweepSettings
 
 HELP = """Measure the regret of rollout allocators against the exact offline optimum.

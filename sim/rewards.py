@@ -12,7 +12,7 @@ from cerolab.allocation import Allocation, Feedback, FloatArray
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.problem import AllocationProblem
 from cerolab.seeding import coin_keys, counter_coins
-from sim.spec import parse_call
+from cerolab.spec import parse_call
 
 KNOWN = ("binary", "graded")
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError, UnknownNameError
-from sim.experiment import Cell, Method, Scenario
+from cerolab.method import Method
+from sim.experiment import Cell, Scenario
 
 DETAIL = ("rounds", "groups", "pool", "evals")
 QUICK = {

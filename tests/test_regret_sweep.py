@@ -11,9 +11,9 @@ import pytest
 
 from cerolab import registry
 from cerolab.errors import CerolabError
-from cerolab.records import method_label, read_infos
+from cerolab.method import Method
+from cerolab.records import claim_directory, method_label, read_infos
 from sim.engine import RunFailedError, run_cells
-from sim.experiment import Method, claim_directory
 from sim.sweep_settings import QUICK, SweepSettings
 
 TINY = {

@@ -5,9 +5,10 @@ import pytest
 
 from cerolab import AllocationProblem, BudgetLedger, available, oracle, regret
 from cerolab.base import NoOptions
+from cerolab.method import Method
 from cerolab.records import read_run, read_schedule
 from cerolab.registry import allocator_class
-from sim.experiment import Cell, Method, Scenario, run_method, summary
+from sim.experiment import Cell, Scenario, run_method, summary
 from sim.loop import simulate
 
 PROBLEM = AllocationProblem(num_prompts=60, num_rounds=40, budget=1200, capacity=31, max_units=2, responses_per_unit=4)

@@ -4,6 +4,7 @@ A run is a directory ``<source>/<experiment>/<run_id>/`` with ``run.json`` and t
 ``cerolab.records.schema`` as parquet files.
 """
 
+from cerolab.records.experiment import claim_directory
 from cerolab.records.pack import PACKED_FILE, pack_experiment, read_infos
 from cerolab.records.provenance import provenance
 from cerolab.records.reader import Run, find_runs, read_run, read_schedule
@@ -18,6 +19,7 @@ __all__ = [
     "Run",
     "RunSettings",
     "RunWriter",
+    "claim_directory",
     "find_runs",
     "method_label",
     "pack_experiment",

@@ -1,0 +1,49 @@
+"""An allocator as text, the same on command lines, in settings files and in records: ``cero(price=0.3)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import yaml
+
+from cerolab.errors import InvalidValueError, UnknownNameError
+from cerolab.registry import allocator_class
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """An allocator by name, with its options as JSON-ready values.
+
+    ``random_matched`` takes the method to match as ``{"matches": "cero"}`` and is given that method's schedule in the
+    same cell; ``oracle`` is given the true rates.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Method:
+        """From the text form ``cero`` or ``cero(catch_up=true, prior=[2, 2])``.
+
+        Raises:
+            InvalidValueError: not of that form.
+            UnknownNameError: no such allocator or option; lists the known ones.
+        """
+        name, bracket, rest = text.strip().partition("(")
+        options: Any = {}
+        if bracket:
+            try:
+                options = yaml.safe_load("{" + rest.removesuffix(")").replace("=", ": ") + "}")
+            except yaml.YAMLError:
+                options = None
+            if not rest.endswith(")") or not isinstance(options, dict) or None in options.values():
+                raise InvalidValueError(
+                    "allocator", text, "is not of the form name(option=value, ...)", "write cero(catch_up=true), say"
+                )
+        known = [option.name for option in fields(allocator_class(name).Options)] + ["matches"]
+        for option in options:
+            if option not in known:
+                raise UnknownNameError(f"option of {name!r}", option, known)
+        return cls(name=name, options=options)
