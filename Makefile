@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types slow bench golden results readme clean
+.PHONY: help install demo test lint types slow vllm bench golden results readme clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ types: $(STAMP)  ## mypy, strict on the library
 
 slow: $(STAMP)  ## all tests, slow ones too, with 2,000 random examples each: an hour
 	$(BIN)/python -m pytest -m 'not gpu' --hypothesis-profile thorough
+
+vllm:  ## vLLM on the CPU: separate environment, 4.3 GB
+	.ci/vllm
 
 bench: $(STAMP)  ## time the scheduler, the oracle and the simulator; writes results/bench
 	$(BIN)/python -m benchmarks.run

@@ -75,7 +75,7 @@ class Feedback:
     """What the verifier said of the responses of an allocation, one entry an admitted prompt.
 
     Attributes:
-        num_responses: [A] responses that were generated and graded.
+        num_responses: [A] responses that were generated and graded; at most g * units, fewer where a verifier failed.
         reward_sum: [A] sum of their rewards in [0, 1]; with binary rewards the number of successes.
         reward_sq_sum: [A] sum of squared rewards, needed for graded rewards only; None means binary rewards.
 

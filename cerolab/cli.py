@@ -1,7 +1,7 @@
 """Command lines whose every setting can also stand in a YAML or TOML file."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 
 Tokens = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
 Config = Annotated[Path | None, Parameter(help="YAML or TOML file with settings by their long names.")]
+Preset = Annotated[str | None, Parameter(help="Settings that go together; options given beside it come first.")]
 Quick = Annotated[bool, Parameter(negative="", help="A small run, seconds.")]
 
 
@@ -21,7 +22,8 @@ def launch(
     run: Callable[..., Any],
     name: str,
     help_text: str,
-    quick_preset: dict[str, Any] | None = None,
+    quick_preset: Mapping[str, Any] | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Parse the command line and call ``run``.
 
@@ -33,16 +35,17 @@ def launch(
         name: of the command, e.g. ``python -m sim.regret_sweep``.
         help_text: first lines of ``--help``.
         quick_preset: settings of the flag ``--quick``; without them there is no such flag.
+        presets: settings by name of ``--preset``; without them there is no such option.
     """
     text = "\n\n".join(" ".join(part.split()) for part in help_text.split("\n\n"))
     app = App(name=name, help=text, version=__version__, help_format="plaintext", result_action="return_value")
     app.default(run)
     app.default_parameter = Parameter(consume_multiple=True, negative_iterable=())
 
-    def start(tokens: tuple[str, ...], config: Path | None, preset: dict[str, Any] | None) -> None:
+    def start(tokens: tuple[str, ...], config: Path | None, preset: Mapping[str, Any] | None) -> None:
         sources: list[Any] = [] if config is None else [_file(config)]
         if preset is not None:
-            sources.append(Dict(preset, source="the preset"))
+            sources.append(Dict(dict(preset), source="the preset"))
         app.config = tuple(sources)
         app(tokens)
 
@@ -52,7 +55,13 @@ def launch(
     def with_quick(*tokens: Tokens, config: Config = None, quick: Quick = False) -> None:
         start(tokens, config, quick_preset if quick else None)
 
-    app.meta.default(plain if quick_preset is None else with_quick)
+    def with_presets(*tokens: Tokens, config: Config = None, preset: Preset = None) -> None:
+        known = presets or {}
+        if preset is not None and preset not in known:
+            raise UnknownNameError("preset", preset, known)
+        start(tokens, config, None if preset is None else known[preset])
+
+    app.meta.default(with_presets if presets else plain if quick_preset is None else with_quick)
     console = Console(stderr=True)
     try:
         app.meta()

@@ -24,8 +24,9 @@ def validated(allocation: Allocation, feedback: Feedback, problem: AllocationPro
     """The feedback as arrays, or an error that names the field, the prompt and the remedy.
 
     Raises:
-        InvalidValueError: a wrong length, a value that is not finite or negative, a number of responses that is
-            not g * units, more successes than responses, or fractional sums without ``reward_sq_sum``.
+        InvalidValueError: a wrong length, a value that is not finite or negative, a number of graded responses
+            that is not whole or above g * units, more successes than responses, or fractional sums without
+            ``reward_sq_sum``.
     """
     num_responses = _vector("num_responses", feedback.num_responses, allocation)
     reward_sum = _vector("reward_sum", feedback.reward_sum, allocation)
@@ -33,7 +34,12 @@ def validated(allocation: Allocation, feedback: Feedback, problem: AllocationPro
     binary = feedback.reward_sq_sum is None
     squares = reward_sum if binary else _vector("reward_sq_sum", feedback.reward_sq_sum, allocation)
     # One pass in the good case; comparisons with nan are false.
-    good = (num_responses == expected) & (reward_sum >= 0) & (reward_sum <= num_responses)
+    good = (
+        (num_responses <= expected)
+        & (num_responses == np.floor(num_responses))
+        & (reward_sum >= 0)
+        & (reward_sum <= num_responses)
+    )
     good &= reward_sum == np.floor(reward_sum) if binary else _squares_fit(num_responses, reward_sum, squares)
     if not good.all():
         _explain(allocation, problem, num_responses, reward_sum, None if binary else squares)
@@ -60,12 +66,12 @@ def _explain(
         finite = (array >= 0) & (array < np.inf)
         _require(finite, field, array, allocation, "is not finite and >= 0", "count responses and sum their rewards")
     _require(
-        num_responses == allocation.units * problem.responses_per_unit,
+        (num_responses <= allocation.units * problem.responses_per_unit) & (num_responses == np.floor(num_responses)),
         "num_responses",
         num_responses,
         allocation,
-        f"is not units * responses_per_unit (here * {problem.responses_per_unit})",
-        "report every response of the group, each once",
+        f"is no whole number up to units * responses_per_unit (here * {problem.responses_per_unit})",
+        "count every response of the group that was graded, each once",
     )
     _require(
         reward_sum <= num_responses,

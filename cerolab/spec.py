@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cerolab.errors import InvalidValueError
 
-_CALL = re.compile(r"\s*([a-z_]+)\s*(?:\(\s*(.*?)\s*\))?\s*", re.IGNORECASE)
+_CALL = re.compile(r"\s*([a-z_][a-z0-9_]*)\s*(?:\(\s*(.*?)\s*\))?\s*", re.IGNORECASE)
 
 
 class Call(NamedTuple):

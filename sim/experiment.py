@@ -15,10 +15,11 @@ from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, 
 from cerolab.allocation import FloatArray
 from cerolab.method import Method
 from cerolab.records import RunSettings, RunWriter, read_run
+from cerolab.records.rounds import RoundView
 from cerolab.spec import parse_call
 from sim.dynamics import Path as RatePath
 from sim.dynamics import make_path
-from sim.loop import Outcome, RoundView, simulate
+from sim.loop import Outcome, simulate
 from sim.populations import parse_population
 from sim.recorder import Recorder
 from sim.rewards import Rewards
@@ -157,7 +158,7 @@ def run_method(
         path, rewards, ledger = cell.path(), cell.rewards(), BudgetLedger(cell.problem)
         allocator = cell.allocator(method, path, rewards)
         start_M = path.success_M.copy()
-        outcome = simulate(allocator, path, rewards, ledger, Recorder(writer, rewards, path) if detail else None)
+        outcome = simulate(allocator, path, rewards, ledger, Recorder(writer, path) if detail else None)
         if "pool" in detail:
             best = cell.static_optimum
             writer.append(

@@ -10,42 +10,11 @@ from itertools import pairwise
 import numpy as np
 
 from cerolab import utility
-from cerolab.allocation import Allocation, Allocator, BoolArray, Feedback, FloatArray, IntArray, Wave
+from cerolab.allocation import Allocation, Allocator, BoolArray, Feedback, Wave
 from cerolab.ledger import BudgetLedger
+from cerolab.records.rounds import RoundView, mixed_groups
 from sim.dynamics import Path
 from sim.rewards import Rewards
-
-
-@dataclass(slots=True)
-class RoundView:
-    """What a recorder may look at after a round; the arrays are those of the loop, not copies.
-
-    Attributes:
-        index: the round, from 0.
-        waves: its waves.
-        trained: bool [groups, in wave order], those that the policy is trained on.
-        price: normalised budget price before the round, nan where the method has none.
-        virtual_units: of the virtual allocation; the executed ones where the method has none.
-        predicted_success_M, predicted_value_M: [M] before the round.
-        success_M: true success rates in the round.
-        exposure_before_M: units before the round.
-        value: utility gained up to here.
-        seconds: spent in allocate, rollout and observe.
-        ledger: after the round.
-    """
-
-    index: int
-    waves: list[Wave]
-    trained: BoolArray
-    price: float
-    virtual_units: int
-    predicted_success_M: FloatArray
-    predicted_value_M: FloatArray
-    success_M: FloatArray
-    exposure_before_M: IntArray
-    value: float
-    seconds: list[float]
-    ledger: BudgetLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +70,7 @@ def simulate(
     for k in range(problem.num_rounds):
         success_M = path.success_M
         if on_round is not None:
-            predicted = allocator.predicted_success(), allocator.predicted_value()
-            metrics = allocator.metrics()
-            exposure_before_M = ledger.exposure_M.copy()
+            view = RoundView.before(allocator, ledger)
         waves: list[Wave] = []
         seconds = [0.0, 0.0, 0.0]
         while True:
@@ -134,12 +101,10 @@ def simulate(
         if tracks_value:
             error += float(np.abs(allocator.predicted_value() - rate_M).mean())
         if on_round is not None:
-            price, virtual = metrics.get("price", float("nan")), int(metrics.get("virtual_units", spent))
-            on_round(
-                RoundView(
-                    k, waves, trained, price, virtual, *predicted, success_M, exposure_before_M, value, seconds, ledger
-                )
-            )
+            view.waves, view.trained, view.value = waves, trained, value
+            view.success_M, view.true_value_M = success_M, rate_M
+            view.seconds |= dict(zip(("allocate", "rollout", "observe"), seconds, strict=True))
+            on_round(view)
         path.advance(waves if trained.all() else _trained_waves(waves, trained))
         if not path.fixed:
             rate_M = rewards.variance(path.success_M)
@@ -178,13 +143,3 @@ def _trained_waves(waves: list[Wave], trained: BoolArray) -> list[Wave]:
 def _by_wave(waves: list[Wave], per_group: BoolArray) -> list[BoolArray]:
     edges = np.cumsum([wave.allocation.num_groups for wave in waves])[:-1]
     return np.split(per_group, edges)
-
-
-def mixed_groups(wave: Wave) -> BoolArray:
-    """bool [A]: groups whose rewards are not all the same, which alone carry an advantage."""
-    n = np.asarray(wave.feedback.num_responses, np.float64)
-    total = np.asarray(wave.feedback.reward_sum, np.float64)
-    squares = wave.feedback.reward_sq_sum
-    if squares is None:
-        return (total > 0) & (total < n)
-    return np.asarray(squares, np.float64) * n - total**2 > 1e-9 * n

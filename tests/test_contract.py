@@ -468,7 +468,7 @@ BAD_FEEDBACK = {
     "a number for rewards": ("reward_sum", lambda n, s: Feedback(n, 1)),
     "words for rewards": ("reward_sum", lambda n, s: Feedback(n, ["many"] * len(s))),
     "nan responses": ("num_responses", lambda n, s: Feedback(_set(n, 0, np.nan), s)),
-    "a response missing": ("num_responses", lambda n, s: Feedback(_set(n, 0, n[0] - 1), s)),
+    "half a response": ("num_responses", lambda n, s: Feedback(_set(n, 0, n[0] - 0.5), s)),
     "a response too many": ("num_responses", lambda n, s: Feedback(_set(n, -1, n[-1] + 1), s)),
     "responses of one prompt too few": ("num_responses", lambda n, s: Feedback(n[:-1], s)),
     "fractional successes without squares": ("reward_sum", lambda n, s: Feedback(n, _set(s, 0, 0.5))),

@@ -59,12 +59,17 @@ def test_squares_that_are_not_finite_or_negative_are_refused(value):
     refused("reward_sq_sum[0]", str(float(value)), "prompt 7", reward_sq_sum=(value, 3))
 
 
-@pytest.mark.parametrize("value", [7, 9, 0, 7.5])
-def test_responses_must_be_units_times_responses_per_unit(value):
+@pytest.mark.parametrize("value", [9, 100, 7.5])
+def test_responses_are_a_whole_number_up_to_units_times_responses_per_unit(value):
     refused(
         "num_responses[1]", str(float(value)), "prompt 3", "units * responses_per_unit", "here * 4",
-        "report every response", num_responses=(4, value),
+        "that was graded", num_responses=(4, value),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [3, 7, 8])
+def test_responses_that_a_verifier_could_not_grade_may_be_missing(value):
+    assert check(num_responses=(4, value)).num_responses.tolist() == [4.0, value]
 
 
 def test_more_successes_than_responses_are_refused():

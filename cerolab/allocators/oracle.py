@@ -1,9 +1,12 @@
-"""Oracle: knows every prompt's true success rate; simulator only, the headroom above every method.
+"""Oracle: knows every prompt's true success rate, or in training a measured one; the headroom above every method.
 
 Source: CERO (arXiv 2606.05606), app. C.2: the largest marginal gains (22), laid out over the rounds by (23).
 Rule: each round, give what is left of the budget to the largest marginal gains under the current true rates, counting
 the exposure that prompts already have, and execute the first round of the even plan for it. With fixed rates this
 reaches the exact optimum. With moving rates it is the best plan that does not foresee them, not OPT_dyn.
+With ``recovery`` it believes instead that what a prompt can teach comes back after a visit: each round's even quota
+goes to the largest q_i (1 - exp(-t_i / recovery)), t_i rounds after the last visit. In training that is the stronger
+headroom, because rates move with the policy.
 Worst case: rates that move fast, where what is best now is not what is best over the horizon.
 """
 
@@ -16,12 +19,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cerolab import oracle, utility
+from cerolab import oracle, seeding, utility
 from cerolab.allocation import Allocation, FloatArray, IntArray
 from cerolab.base import BaseAllocator
+from cerolab.checks import real_number
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem
+from cerolab.projection import TieOrder, best_allocation
 from cerolab.registry import register
 
 
@@ -31,18 +36,32 @@ class OracleOptions:
 
     Attributes:
         rate: true reward variances q [M] in [0, 1/4], or a function that returns the present ones.
+        recovery: rounds after a visit in which a share 1 - 1/e of a prompt's value comes back; None counts exposure
+            over the whole horizon.
     """
 
     rate: Any = None  # an array, or a function without arguments; None is refused
+    recovery: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.recovery is not None:
+            real_number("recovery", self.recovery, 0.0, math.inf, "use 8 rounds, say", low_open=True)
 
 
 @register
 class Oracle(BaseAllocator[OracleOptions]):
-    """State: exposures int64 [M]; the plan int64 [M] for the budget left, and the rates [M] that it was made for."""
+    """State: exposures int64 [M]; the plan int64 [M] for the budget left, and the rates [M] that it was made for.
+
+    With ``recovery``: the round of each prompt's last visit int64 [M], -1 for none.
+    """
 
     name = "oracle"
     Options = OracleOptions
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"exposure": (0, math.inf), "plan": (0, math.inf)}
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "exposure": (0, math.inf),
+        "plan": (0, math.inf),
+        "visited": (-1, math.inf),
+    }
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OracleOptions):
         super().__init__(problem, seed, options)
@@ -56,12 +75,18 @@ class Oracle(BaseAllocator[OracleOptions]):
         self._planned_for_M: FloatArray = np.full(problem.num_prompts, -1.0)  # no plan yet
         self._plan_M: IntArray = self.exposure_M.copy()
         self._used = self._plan_M, self._planned_for_M
+        self._visited_M: IntArray = np.full(problem.num_prompts, -1)
+        self._ties = TieOrder(seeding.generator("tie order", seed).permutation(problem.num_prompts))
 
     def _rate(self) -> FloatArray:
         rate = self.options.rate
         return oracle.checked_rates(rate() if callable(rate) else rate, self.problem)
 
     def _select(self) -> Allocation:
+        if self.options.recovery is not None:
+            away_M = np.where(self._visited_M < 0, np.inf, self.round_index - self._visited_M)
+            worth_M = self._rate() * -np.expm1(-away_M / self.options.recovery)
+            return best_allocation(worth_M, self._ties, self.even_quota(), self.problem.max_units)
         rounds_left = self.problem.num_rounds - self.round_index
         rate_M = self._rate().copy()
         self._used = self._plan(rate_M), rate_M  # what this decision rests on, should rates move before observe()
@@ -77,25 +102,29 @@ class Oracle(BaseAllocator[OracleOptions]):
         return oracle.largest_gains(utility.curvature(rate_M, self.problem), self.exposure_M, most, self.remaining)[0]
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
+        self._visited_M[allocation.prompts] = self.round_index
+        self.exposure_M[allocation.prompts] += allocation.units
+        if self.options.recovery is not None:
+            return
         plan_M, self._planned_for_M = self._used
         self._plan_M = plan_M.copy()
         self._plan_M[allocation.prompts] -= allocation.units
         self._used = self._plan_M, self._planned_for_M
-        self.exposure_M[allocation.prompts] += allocation.units
 
     def predicted_value(self) -> FloatArray:
         """[M] the true rates."""
         return self._rate().copy()
 
     def options_dict(self) -> dict[str, Any]:
-        """Nothing that could be written down: the rates are the scenario's."""
-        return {}
+        """Without the rates, which are the scenario's."""
+        return {} if self.options.recovery is None else {"recovery": self.options.recovery}
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {
             "exposure": self.exposure_M.copy(),
             "plan": self._plan_M.copy(),
             "planned_for": self._planned_for_M.copy(),
+            "visited": self._visited_M.copy(),
         }
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -103,3 +132,4 @@ class Oracle(BaseAllocator[OracleOptions]):
         self._plan_M = np.array(arrays["plan"], np.int64)
         self._planned_for_M = np.array(arrays["planned_for"], np.float64)
         self._used = self._plan_M, self._planned_for_M
+        self._visited_M = np.array(arrays["visited"], np.int64)

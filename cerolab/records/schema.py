@@ -86,7 +86,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("problem", "string", "problem of the suite; 'all' for the suite's mean"),
         Column("samples", "int64", "responses a problem, n; 0 where the rate is known exactly"),
         Column("avg_at_n", "float64", "mean reward"),
-        Column("pass_at_n", "float64", "unbiased share of problems solved by one of n; nan where unknown"),
+        Column("pass_at_n", "float64", "unbiased chance of one success in n (16 where samples is 0); nan if unknown"),
     ),
     "pool": (
         Column("prompt", "int64", "prompt id"),

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from cerolab.records.files import Lock, read_json, write_json
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
 from cerolab.records.tables import read_table, to_arrow, write_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _PART_ROWS = {"rounds": 1 << 10, "groups": 1 << 17, "evals": 1 << 12, "pool": 1 << 17}
 
@@ -145,6 +148,15 @@ class RunWriter:
             write_table(parts / f"{max(taken, default=-1) + 1:06d}.parquet", to_arrow(name, columns))
             self._rows[name], self._num_rows[name] = {}, 0
 
+    def so_far(self, table: str) -> pa.Table:
+        """All rows of a table up to now, those before a resume too; what was buffered is put on disk."""
+        import pyarrow as pa
+
+        self.flush(table)
+        parts = sorted((self.path / f"{table}.parts").glob("*.parquet"))
+        empty = to_arrow(table, {column.name: [] for column in TABLES[table]})
+        return pa.concat_tables([empty, *(read_table(part, table) for part in parts)])
+
     def finish(self, results: Mapping[str, Any], resolved_options: Mapping[str, Any] | None = None) -> None:
         """Join the parts, write the results and mark the run finished.
 
@@ -152,14 +164,8 @@ class RunWriter:
             results: JSON-ready numbers.
             resolved_options: all options of the method, defaults included.
         """
-        import pyarrow as pa
-
-        self.flush()
         for table in self.settings.detail:
-            parts = sorted((self.path / f"{table}.parts").glob("*.parquet"))
-            empty = to_arrow(table, {column.name: [] for column in TABLES[table]})
-            joined = pa.concat_tables([empty, *(read_table(part, table) for part in parts)])
-            write_table(self.path / f"{table}.parquet", joined)
+            write_table(self.path / f"{table}.parquet", self.so_far(table))
         self._info |= {"status": "finished", "finished": _now(), "results": dict(results)}
         self._info["resolved_options"] = dict(resolved_options or self.settings.options)
         write_json(self.path / "run.json", self._info)

@@ -1,0 +1,72 @@
+"""The rows of a round as tensors: waves put together, rows picked, micro-batches cut.
+
+Rows are TRL's: prompts padded on the left, completions on the right. Axis suffixes: _N rows of this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+Rows = dict[str, Tensor]
+
+_PROMPT = ("prompt_ids", "prompt_mask")
+_PER_ROW = ("advantages",)
+_SCALARS = ("num_items_in_batch",)
+
+
+def join(waves: Sequence[Rows], pad_token: int) -> Rows:
+    """The rows of all waves, padded to the widest prompt and the widest completion."""
+    if len(waves) == 1:
+        return {key: value for key, value in waves[0].items() if key not in _SCALARS}
+    prompt = max(rows["prompt_ids"].size(1) for rows in waves)
+    completion = max(rows["completion_ids"].size(1) for rows in waves)
+    joined: Rows = {}
+    for key in waves[0]:
+        if key in _SCALARS:
+            continue
+        parts = []
+        for rows in waves:
+            value = rows[key]
+            fill = pad_token if key in ("prompt_ids", "completion_ids") else 0
+            if key in _PROMPT:
+                value = pad(value, (prompt - value.size(1), 0), value=fill)
+            elif value.dim() == 2 and value.size(1) == rows["completion_ids"].size(1):
+                value = pad(value, (0, completion - value.size(1)), value=fill)
+            parts.append(value)
+        joined[key] = torch.cat(parts)
+    return joined
+
+
+def pick(rows: Rows, index_N: Tensor) -> Rows:
+    """The rows at ``index_N``; -1 stands for a filler, which carries no gradient."""
+    picked = {key: value[index_N.clamp(min=0)] for key, value in rows.items()}
+    filler_N = index_N < 0
+    if bool(filler_N.any()):
+        picked["completion_mask"] = picked["completion_mask"].masked_fill(filler_N[:, None], 0)
+        picked["advantages"] = picked["advantages"].masked_fill(filler_N, 0.0)
+    return picked
+
+
+def trim(rows: Rows) -> Rows:
+    """Without the columns that are padding in every row; at least one of each part stays."""
+    width = rows["completion_ids"].size(1)
+    first = int(rows["prompt_mask"].any(0).int().argmax())
+    used = rows["completion_mask"].any(0).nonzero()
+    last = int(used[-1]) + 1 if used.numel() else 1
+    trimmed = {}
+    for key, value in rows.items():
+        if key in _PROMPT:
+            value = value[:, first:]
+        elif key not in _PER_ROW and value.dim() == 2 and value.size(1) == width:
+            value = value[:, :last]
+        trimmed[key] = value
+    return trimmed
+
+
+def deal(index_N: Tensor, count: int) -> list[Tensor]:
+    """``count`` contiguous shares whose sizes differ by one at most, as TRL's own even split where it divides."""
+    return list(torch.tensor_split(index_N, count))

@@ -1,0 +1,23 @@
+"""Evaluating at the start of rounds: a run resumed there evaluates there again, with the same result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from transformers import TrainerCallback
+
+from llm.trainer import AllocatedGRPOTrainer
+
+
+class EvaluateBeforeRounds(TrainerCallback):
+    """Calls ``evaluate`` before round 0 and before every round that ``every`` divides; 0 before round 0 only."""
+
+    def __init__(self, trainer: AllocatedGRPOTrainer, every: int, evaluate: Callable[[], None]):
+        self._trainer, self._every, self._evaluate = trainer, every, evaluate
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Where a round is about to start."""
+        round_index, inside = divmod(state.global_step, self._trainer.steps_per_round)
+        if not inside and (round_index % self._every == 0 if self._every else round_index == 0):
+            self._evaluate()

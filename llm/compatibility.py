@@ -1,0 +1,117 @@
+"""What an allocated training can honour of TRL's settings; the rest is refused before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from trl import GRPOConfig
+
+from cerolab import AllocationProblem
+from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+
+TRL_VERSION = "1.16"  # llm.trainer overrides internals of this minor version
+_REFUSED = {
+    "rollout_func": "rows are made from the allocation",
+    "tools": "not supported yet",
+    "environment_factory": "not supported yet",
+}
+
+
+def steps_per_round(args: GRPOConfig) -> int:
+    """Optimizer steps that TRL makes of one generation batch, which is one round.
+
+    Raises:
+        InvalidValueError: a round would end in the middle of an optimizer step.
+    """
+    calls = args.steps_per_generation * args.num_iterations
+    if args.steps_per_generation % args.gradient_accumulation_steps:
+        raise InvalidValueError(
+            "steps_per_generation",
+            args.steps_per_generation,
+            f"is no multiple of gradient_accumulation_steps={args.gradient_accumulation_steps}",
+            "a round must end with an optimizer step",
+        )
+    return int(calls // args.gradient_accumulation_steps)
+
+
+def check_settings(
+    args: GRPOConfig, dataset: Any, problem: AllocationProblem, trl: Mapping[str, Any], on_bad_reward: str
+) -> None:
+    """Refuse what would be wrong, each with its remedy.
+
+    Raises:
+        InvalidValueError: a setting that does not fit the problem.
+        CerolabError: TRL's version, or a feature that has no meaning here.
+    """
+    if not version("trl").startswith(f"{TRL_VERSION}."):
+        raise CerolabError(f"trl {version('trl')} is installed; llm.trainer is written for trl {TRL_VERSION}")
+    for name, reason in _REFUSED.items():
+        if trl.get(name):
+            raise CerolabError(f"{name} cannot be used with AllocatedGRPOTrainer: {reason}; use trl.GRPOTrainer")
+    if args.deepspeed:
+        raise CerolabError("deepspeed cannot be used with AllocatedGRPOTrainer: a round may make no update; use FSDP")
+    if args.entropy_coef != 0.0 or args.use_adaptive_entropy:
+        raise InvalidValueError(
+            "entropy_coef", args.entropy_coef, "adds a bonus per micro-batch, whose sizes vary here", "set it to 0"
+        )
+    if on_bad_reward not in ("error", "skip"):
+        raise UnknownNameError("on_bad_reward", on_bad_reward, ("error", "skip"))
+    _check_dataset(dataset, problem)
+    _check_sizes(args, problem)
+
+
+def _check_dataset(dataset: Any, problem: AllocationProblem) -> None:
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise InvalidValueError(
+            "train_dataset", type(dataset).__name__, "cannot be indexed", "give a map-style dataset, one row a prompt"
+        )
+    if len(dataset) != problem.num_prompts:
+        raise InvalidValueError(
+            "train_dataset",
+            f"{len(dataset)} rows",
+            f"is not the pool of num_prompts={problem.num_prompts}",
+            "row i is prompt i of the allocator",
+        )
+    images = {"image", "images"} & set(dataset[0])
+    if images:
+        raise InvalidValueError("train_dataset", sorted(images), "are images", "only text is supported yet")
+
+
+def _check_sizes(args: GRPOConfig, problem: AllocationProblem) -> None:
+    processes = args.world_size
+    rows = args.per_device_train_batch_size * args.steps_per_generation * processes
+    needed = problem.capacity * problem.responses_per_unit
+    if rows < needed:
+        raise InvalidValueError(
+            "per_device_train_batch_size",
+            args.per_device_train_batch_size,
+            f"* steps_per_generation={args.steps_per_generation} * processes={processes} holds {rows} responses, "
+            f"fewer than a round may have: capacity * responses_per_unit = {needed}",
+            f"raise one of them, or lower capacity to {rows // problem.responses_per_unit}",
+        )
+    steps = steps_per_round(args)
+    if args.max_steps not in (-1, problem.num_rounds * steps):
+        raise InvalidValueError(
+            "max_steps",
+            args.max_steps,
+            f"is not num_rounds * {steps} = {problem.num_rounds * steps} optimizer steps",
+            "leave it out",
+        )
+    if args.save_strategy == "steps" and (args.save_steps < 1 or int(args.save_steps) % steps):
+        raise InvalidValueError(
+            "save_steps",
+            args.save_steps,
+            f"is no multiple of the {steps} optimizer steps of a round",
+            "save at its end",
+        )
+    uneven = problem.responses_per_unit % processes
+    whole = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
+    if uneven and (whole or args.fsdp):
+        raise InvalidValueError(
+            "responses_per_unit",
+            problem.responses_per_unit,
+            f"is no multiple of the {processes} processes, which generate together here",
+            "use vLLM colocate with tensor_parallel_size=1, or another number of processes",
+        )

@@ -1,0 +1,65 @@
+"""Models by name: ``tiny``, ``smollm2``, or any Hugging Face name or local path."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from cerolab.errors import InvalidValueError
+
+DTYPES = ("float32", "bfloat16")
+
+
+def model_path(name: str) -> str:
+    """What transformers loads; ``tiny`` and ``smollm2`` are made on first use.
+
+    Raises:
+        InvalidValueError: looks like a path, and is none.
+    """
+    if name == "tiny":
+        from llm.pretrain import tiny_path
+
+        return str(tiny_path())
+    if name == "smollm2":
+        from llm.smollm2 import smollm2_path
+
+        return str(smollm2_path())
+    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
+        raise InvalidValueError("model", name, "is no folder", "give a folder, a Hugging Face name, tiny or smollm2")
+    return str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
+
+
+def load_model(name: str, dtype: str = "float32", attention: str | None = None) -> tuple[Any, Any]:
+    """(model, tokenizer).
+
+    Raises:
+        InvalidValueError: no such model, here or on the hub.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = model_path(name)
+    options = {} if attention is None else {"attn_implementation": attention}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), **options)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InvalidValueError(
+            "model", name, f"cannot be loaded ({reason})", "give a folder, a Hugging Face name, tiny or smollm2"
+        ) from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def weights_digest(model: Any) -> str:
+    """Twelve hexadecimal digits that tell the weights: runs from different starts are told apart by it."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,117 @@
+"""What a training writes down: rounds, groups, evaluations, the pool; and the progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from cerolab import BudgetLedger
+from cerolab.records import RunWriter
+from cerolab.records.rounds import PHASES, RoundView, append_round, mixed_groups
+from llm.accuracy import ALL, SuiteScore
+
+DETAIL = ("rounds", "groups", "evals", "pool")
+_MEMORY = 0.9  # of the smoothed numbers on the progress bar
+
+
+class TrainRecorder:
+    """Records rounds and evaluations; everything is on disk before a checkpoint is taken.
+
+    Args:
+        writer: the run's record; None records nothing (processes other than the first).
+        ledger: the training's.
+        save_every: rounds between checkpoints.
+        label: on the progress bar.
+        quiet: no progress bar.
+    """
+
+    def __init__(self, writer: RunWriter | None, ledger: BudgetLedger, save_every: int, label: str, quiet: bool):
+        self._writer, self.ledger, self._save_every = writer, ledger, save_every
+        self._smooth: dict[str, float] = {}
+        self._shown: dict[str, str] = {}
+        self._bar = tqdm(
+            total=ledger.problem.budget_responses, desc=label, unit="resp", unit_scale=True, disable=quiet,
+            dynamic_ncols=True, smoothing=0.05,
+        )  # fmt: skip
+
+    def __call__(self, view: RoundView) -> None:
+        """Record one round and move the bar."""
+        if self._writer is not None:
+            append_round(self._writer, view)
+            if (view.index + 1) % self._save_every == 0:
+                self._writer.flush()
+        self._show(view)
+
+    def _show(self, view: RoundView) -> None:
+        self._bar.update(self.ledger.responses - self._bar.n)
+        groups = sum(wave.allocation.num_groups for wave in view.waves)
+        if groups:
+            graded = sum(float(np.sum(wave.feedback.num_responses)) for wave in view.waves)
+            total = sum(float(np.sum(wave.feedback.reward_sum)) for wave in view.waves)
+            mixed = sum(int(mixed_groups(wave).sum()) for wave in view.waves)
+            for name, value in (("reward", total / max(graded, 1.0)), ("effective", mixed / groups)):
+                self._smooth[name] = _MEMORY * self._smooth.get(name, value) + (1 - _MEMORY) * value
+        self._shown |= {name: f"{value:.3f}" for name, value in self._smooth.items()}
+        self._shown["left"] = f"{self.ledger.remaining_responses:,}"
+        if not np.isnan(view.price):
+            self._shown["price"] = f"{view.price:.3f}"
+        self._shown["round"] = f"{view.index + 1}/{self.ledger.problem.num_rounds}"
+        self._bar.set_postfix(self._shown)
+
+    def evaluated(self, found: Iterable[SuiteScore]) -> None:
+        """Record an evaluation before the next round."""
+        for score in found:
+            if score.suite == ALL and score.problem == "all":
+                self._shown["accuracy"] = f"{score.avg_at_n:.4f}"
+            if self._writer is not None:
+                self._writer.append(
+                    "evals",
+                    {
+                        "round": self.ledger.round_index,
+                        "responses_spent": self.ledger.responses,
+                        "suite": score.suite,
+                        "problem": score.problem,
+                        "samples": score.samples,
+                        "avg_at_n": score.avg_at_n,
+                        "pass_at_n": score.pass_at_n,
+                    },
+                )
+
+    def summary(self) -> dict[str, Any]:
+        """The run's numbers, over its whole life, those before a resume too."""
+        if self._writer is None:
+            return {}
+        rounds = self._writer.so_far("rounds").to_pandas()
+        evals = self._writer.so_far("evals").to_pandas()
+        overall = evals[(evals["suite"] == ALL) & (evals["problem"] == "all")]
+        ledger = self.ledger
+        pace = rounds["units"].cumsum() - (rounds["round"] + 1) * ledger.problem.mean_spend
+        groups = int(rounds["groups"].sum())
+        curve = overall[overall["samples"] == overall["samples"].iloc[0]] if len(overall) else overall
+        return {
+            "units_spent": ledger.units,
+            "unspent_units": ledger.remaining,
+            "responses": ledger.responses,
+            "tokens": ledger.tokens,
+            "updates": ledger.updates,
+            "rounds": ledger.round_index,
+            "rounds_spent": int((rounds["units"] > 0).sum()),
+            "groups": groups,
+            "effective_groups": int(rounds["effective_groups"].sum()),
+            "effective_group_rate": int(rounds["effective_groups"].sum()) / groups if groups else None,
+            "peak_pacing_gap_responses": float(pace.max()) * ledger.problem.responses_per_unit,
+            "final_pacing_gap_responses": -ledger.remaining_responses,
+            "heldout_start": float(curve["avg_at_n"].iloc[0]) if len(curve) else None,
+            "heldout_end": float(curve["avg_at_n"].iloc[-1]) if len(curve) else None,
+            **{
+                f"seconds_{phase}": float(rounds[f"seconds_{phase}"].sum())
+                for phase in ("allocate", "rollout", "train")
+            },
+        }
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
