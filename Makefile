@@ -15,7 +15,7 @@ install: $(STAMP)  ## create .venv and install the pinned dependencies
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cerolab needs Python 3.11 or newer; run make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,llm]'
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## the main job in under a minute: a quick regret sweep with its figures

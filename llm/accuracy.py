@@ -47,7 +47,7 @@ class SuiteScore:
 def scores(
     questions: Sequence[Question], average: FloatArray, passed: FloatArray, samples: int, one_by_one: bool = False
 ) -> list[SuiteScore]:
-    """One score a suite, then the mean over questions and the mean over suites; with ``one_by_one`` one a problem of small suites too.
+    """One score a suite, then the mean over questions and the mean over suites.
 
     Args:
         questions: [Q].

@@ -1,4 +1,4 @@
-"""Settings of the C library that make small models on a CPU about twice as fast."""
+"""Training without a GPU: settings of the C library that make small models about twice as fast."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import ctypes
 import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+
+
+def on_cpu() -> bool:
+    """Whether there is no GPU to train on."""
+    import torch
+
+    return not torch.cuda.is_available()
 
 
 def keep_freed_memory() -> None:

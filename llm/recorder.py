@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from cerolab import BudgetLedger
 from cerolab.records import RunWriter
-from cerolab.records.rounds import PHASES, RoundView, append_round, mixed_groups
+from cerolab.records.rounds import RoundView, append_round, mixed_groups
 from llm.accuracy import ALL, SuiteScore
 
 DETAIL = ("rounds", "groups", "evals", "pool")

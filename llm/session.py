@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from cerolab.errors import RecordError
 from cerolab.method import Method
 from cerolab.records import RunSettings, RunWriter, provenance, read_run
 from llm import checkpoint
-from llm.cpu import keep_freed_memory
+from llm.cpu import keep_freed_memory, on_cpu
 from llm.evaluation import Evaluator
 from llm.models import load_model, weights_digest
 from llm.oracle_rates import MeasuredRates
@@ -85,7 +86,7 @@ def prepare(settings: TrainSettings) -> Session:
 
     settings.check()
     check_template(settings.prompt_template)
-    if not torch.cuda.is_available():
+    if on_cpu():
         keep_freed_memory()
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -143,7 +144,7 @@ def run_training(session: Session, quiet: bool = False) -> Path:
     settings, problem = session.settings, session.problem
     checkpoints = session.directory / "checkpoints"
     main = int(os.environ.get("RANK", "0")) == 0
-    args = grpo_config(settings, problem, checkpoints, session.max_new_tokens, session.model.device.type == "cpu")
+    args = grpo_config(settings, problem, checkpoints, session.max_new_tokens, on_cpu())
     rates = MeasuredRates(lambda _: np.empty(0), settings.oracle_every)
     allocator = _allocator(session, rates)
     last = checkpoint.latest(checkpoints)
@@ -152,17 +153,18 @@ def run_training(session: Session, quiet: bool = False) -> Path:
     writer = RunWriter(settings.directory, session.run, provenance(), resumed) if main else None
     recorder: TrainRecorder | None = None
     try:
-        trainer = AllocatedGRPOTrainer(
-            session.model,
-            _reward(session.task),
-            args,
-            _dataset(session),
-            allocator=allocator,
-            advantage_clip=settings.advantage_clip or None,
-            on_bad_reward=settings.on_bad_reward,
-            processing_class=session.tokenizer,
-            peft_config=_lora(settings),
-        )
+        with _engine(session):
+            trainer = AllocatedGRPOTrainer(
+                session.model,
+                _reward(session.task),
+                args,
+                _dataset(session),
+                allocator=allocator,
+                advantage_clip=settings.advantage_clip or None,
+                on_bad_reward=settings.on_bad_reward,
+                processing_class=session.tokenizer,
+                peft_config=_lora(settings),
+            )
         trainer.remove_callback(PrinterCallback)
         recorder = trainer.on_round = TrainRecorder(
             writer, trainer.ledger, settings.save_every, session.run.method, quiet
@@ -261,6 +263,15 @@ def _allocator(session: Session, rates: MeasuredRates) -> Allocator:
             )
         options["schedule"] = folder
     return make(method.name, session.problem, session.settings.seed, **options)
+
+
+def _engine(session: Session) -> AbstractContextManager[object]:
+    """What must surround the making of the trainer: without a GPU, vLLM needs some help."""
+    if session.settings.engine == "transformers" or not on_cpu():
+        return nullcontext()
+    from llm.vllm.client import vllm_on_cpu
+
+    return vllm_on_cpu(dtype=session.settings.dtype)
 
 
 def _dataset(session: Session) -> Any:

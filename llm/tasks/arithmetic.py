@@ -83,8 +83,8 @@ KINDS: Mapping[str, Maker] = {
 
 # Share of each kind in a pool, and in the warm start of the tiny model.
 WARM_START: Mapping[str, float] = {
-    "add22": 2, "add32": 1.5, "add33": 2, "add44": 1, "sub22": 1.5, "sub33": 1.5, "mul21": 1.5, "mul22": 1,
-    "mul32": 0.5, "rev": 0.5, "sort": 0.7, "count": 0.7, "mod": 0.6,
+    "add22": 1, "add32": 1, "add33": 1.5, "add44": 1.5, "sub22": 1, "sub33": 1, "mul21": 1, "mul22": 1.5, "mul32": 1,
+    "rev": 0.5, "sort": 0.7, "count": 0.6, "mod": 0.6,
 }  # fmt: skip
 POOLS: Mapping[str, Mapping[str, float]] = {
     "broad": {

