@@ -18,8 +18,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,llm]'
 	@touch $(STAMP)
 
-demo: $(STAMP)  ## the main job in under a minute: a quick regret sweep with its figures
+demo: $(STAMP)  ## the main job, minutes: a quick regret sweep, then CERO against uniform in real training; both drawn
 	$(BIN)/python -m sim.regret_sweep --quick
+	$(BIN)/python -m llm.study --quick
 
 test: $(STAMP)  ## the whole test suite but the slow tests
 	$(BIN)/python -m pytest -n auto
@@ -52,4 +53,4 @@ readme: $(STAMP)  ## rewrite the generated numbers of README.md from the committ
 	$(BIN)/python -m analysis.readme
 
 clean:  ## remove .venv and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,5 +1,6 @@
 """Figures and tables of run records. Reads records only: neither the simulator nor training is imported here.
 
 python -m analysis.sweep results/sim/regret_sweep     every figure that a sweep has runs for
+python -m analysis.training results/llm/train         figures and table of a training experiment
 python -m analysis.readme                             the generated numbers of README.md
 """

@@ -1,7 +1,8 @@
-"""One allocator's curve: mean and 95 % interval over seeds at each point."""
+"""One allocator's curve or point: mean and 95 % interval over seeds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.statistics import FloatArray, Interval, fit_slope, mean_interval
-from analysis.style import look
+from analysis.style import in_order, look
 
 ROUNDING = 1e-9  # regret below this is the rounding error of two equal sums
 
@@ -33,6 +34,17 @@ class Curve:
         """What a logarithmic y axis has to hold: the means, and the intervals' upper ends."""
         return [value for value in (*self.mean.tolist(), *self.high.tolist()) if value > ROUNDING]
 
+    def first_reaches(self, level: float) -> float:
+        """The x where the mean, straight between points, first is at least ``level``; nan where it never is."""
+        there = np.flatnonzero(self.mean >= level)
+        if not there.size:
+            return float("nan")
+        end = int(there[0])
+        if end == 0:
+            return float(self.x[0])
+        share = (level - self.mean[end - 1]) / (self.mean[end] - self.mean[end - 1])
+        return float(self.x[end - 1] + share * (self.x[end] - self.x[end - 1]))
+
 
 def curve(runs: pd.DataFrame, point: str, x: str, y: str) -> Curve:
     """The curve of column ``y`` against the mean of column ``x`` over the runs with equal column ``point``."""
@@ -50,31 +62,51 @@ def curve(runs: pd.DataFrame, point: str, x: str, y: str) -> Curve:
 
 
 def draw_curve(axes: Axes, found: Curve, method: str, label: str) -> None:
-    """Line with markers, and the interval as a band in the same colour, on a logarithmic y axis.
+    """``draw_line`` on a logarithmic y axis.
 
     Where the interval reaches down to zero or below, its band ends at the bottom of the panel.
     """
-    style = look(method)
     seen = found.mean > ROUNDING
+    shown = Curve(found.x[seen], found.mean[seen], np.maximum(found.low[seen], ROUNDING), found.high[seen])
+    draw_line(axes, shown, method, label)
+
+
+def draw_line(axes: Axes, found: Curve, method: str, label: str, marked: int = 1) -> None:
+    """Line with a marker at every ``marked``-th point, and the interval as a band in the same colour."""
+    style = look(method)
     axes.plot(
-        found.x[seen],
-        found.mean[seen],
+        found.x,
+        found.mean,
         color=style.colour,
         marker=style.marker,
+        markevery=marked,
         linestyle=style.line,
         linewidth=style.width,
         label=label,
         zorder=3 if method == "cero" else 2.5,
     )
-    banded = seen & ~np.isnan(found.low)
+    banded = ~np.isnan(found.low)
     axes.fill_between(
-        found.x[banded],
-        np.maximum(found.low[banded], ROUNDING),
-        found.high[banded],
-        color=style.colour,
-        alpha=0.15,
-        linewidth=0,
+        found.x[banded], found.low[banded], found.high[banded], color=style.colour, alpha=0.15, linewidth=0
     )
+
+
+def draw_points(axes: Axes, runs: pd.DataFrame, column: str, label: str) -> None:
+    """One point with its interval for each allocator, the first on top."""
+    methods = in_order(runs["method"])
+    for place, method in enumerate(methods):
+        found = mean_interval(runs.loc[runs["method"] == method, column].to_numpy())
+        style = look(method)
+        axes.plot([found.low, found.high], [place, place], color=style.colour, linewidth=2.0)
+        axes.plot(found.estimate, place, color=style.colour, marker=style.marker, markersize=6)
+    name_rows(axes, methods)
+    axes.set_xlabel(label)
+
+
+def name_rows(axes: Axes, methods: Sequence[str]) -> None:
+    """The allocators' names along the y axis, the first on top."""
+    axes.set_yticks(range(len(methods)), [look(method).name for method in methods])
+    axes.set_ylim(len(methods) - 0.5, -0.5)
 
 
 def horizon_slope(runs: pd.DataFrame, y: str) -> Interval:

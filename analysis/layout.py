@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from analysis.load_training import Training
 from analysis.style import REFERENCE
 
 PANEL_WIDTH, LEAST_WIDTH = 5.4, 7.0  # inches, of a panel and of a figure
@@ -80,6 +81,17 @@ def plain(number: float) -> str:
 def describe(data: pd.DataFrame) -> str:
     """What is behind the points of a figure: seeds, M, K, N_max, g and budget, each a number or a range."""
     return f"{_seeds(data)}; {sizes(data)}"
+
+
+def describe_training(training: Training, text: str = "", bands: bool = True) -> str:
+    """Footer of a figure of a training: ``describe``, task and model, ``text``, and what lines and bands are."""
+    scenario = training.scenario
+    world = ", ".join(str(scenario[key]) for key in ("task", "model") if key in scenario)
+    parts = ["; ".join(part for part in (describe(training.runs), world) if part) + ".", text]
+    if bands:
+        several = training.runs.groupby("method")["seed"].nunique().max() > 1
+        parts.append("Lines: mean over seeds; bands: 95 % t-interval." if several else "One seed: no interval.")
+    return " ".join(part for part in parts if part)
 
 
 def sizes(data: pd.DataFrame) -> str:

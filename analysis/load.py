@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,12 @@ def sweep_frame(infos: Mapping[str, Mapping[str, Any]], directory: Path) -> pd.D
             f"{directory}: no finished run in it (neither */run.json nor {PACKED_FILE}); "
             "give the folder of a sweep, results/sim/regret_sweep say"
         )
-    frame = pd.DataFrame([_row(infos[run_id], _file(directory, run_id)) for run_id in sorted(infos)])
+    parts = {
+        "scenario": SCENARIO,
+        "problem": PROBLEM,
+        "results": ("optimum_kind", *RESULTS, *BENCHMARK_RESULTS, *OPTIONAL_RESULTS),
+    }
+    frame = pd.DataFrame([run_row(infos[run_id], parts, record_file(directory, run_id)) for run_id in sorted(infos)])
     for column in (*PROBLEM, "seed", *RESULTS, *BENCHMARK_RESULTS, *OPTIONAL_RESULTS):
         frame[column] = _numbers(frame, column, directory)
     benchmarked = frame["optimum_kind"].notna()
@@ -71,24 +76,21 @@ def sweep_frame(infos: Mapping[str, Mapping[str, Any]], directory: Path) -> pd.D
     return frame
 
 
-def _row(info: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """The columns of one run, flat."""
+def run_row(info: Mapping[str, Any], parts: Mapping[str, Sequence[str]], file: Path) -> dict[str, Any]:
+    """The columns of one run, flat: what it was, then those that ``parts`` names of each part of its record."""
     row = {
         "run_id": info["run_id"],
         "method": method_label(info["method"], info["options"]),
         "options": json.dumps(info["options"], sort_keys=True),
         "seed": info["seed"],
     }
-    parts = {
-        "scenario": SCENARIO,
-        "problem": PROBLEM,
-        "results": ("optimum_kind", *RESULTS, *BENCHMARK_RESULTS, *OPTIONAL_RESULTS),
-    }
     for part, columns in parts.items():
         values = info[part]
         for column in columns:
             if column not in values:
-                raise RecordError(f"{file}: {part}.{column} is missing; was it written by a sweep of this version?")
+                raise RecordError(
+                    f"{file}: {part}.{column} is missing; was it written by a sweep or training of this version?"
+                )
             row[column] = values[column]
     return row
 
@@ -100,7 +102,7 @@ def _numbers(frame: pd.DataFrame, column: str, directory: Path) -> pd.Series[Any
     except (ValueError, TypeError):
         for run_id, value in zip(frame["run_id"], frame[column], strict=True):
             if value is not None and not isinstance(value, (int, float)):
-                raise RecordError(f"{_file(directory, run_id)}: {column}={value!r} is no number") from None
+                raise RecordError(f"{record_file(directory, run_id)}: {column}={value!r} is no number") from None
         raise
 
 
@@ -108,12 +110,12 @@ def _refuse_missing(frame: pd.DataFrame, column: str, directory: Path) -> None:
     missing = frame["run_id"][frame[column].isna()]
     if not missing.empty:
         raise RecordError(
-            f"{_file(directory, missing.iloc[0])}: {column} is null or nan, here and in "
+            f"{record_file(directory, missing.iloc[0])}: {column} is null or nan, here and in "
             f"{len(missing) - 1} other runs of {len(frame)}; it must be known"
         )
 
 
-def _file(directory: Path, run_id: str) -> Path:
+def record_file(directory: Path, run_id: str) -> Path:
     """Where a run's record stands: its own folder, or a row of the packed table."""
     own = directory / run_id / "run.json"
     return own if own.exists() else directory / PACKED_FILE / run_id

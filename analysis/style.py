@@ -34,6 +34,7 @@ _LOOKS = {
     "cero(catch_up=true)": Look("CERO, catch-up", "#332288", "X", (0, (4, 2))),
     "random_matched": Look("Random-matched", "#56B4E9", "P", (0, (1, 1))),
     "oracle": Look("Oracle", "#000000", "*", ":"),
+    "oracle(recovery=8)": Look("Oracle, recovery", "#882255", "h", (0, (2, 1))),
 }
 # For allocators that are not listed: darker colours of Paul Tol's "muted" scheme, and markers not used above.
 _SPARE_COLOURS = ("#332288", "#882255", "#999933", "#44AA99", "#AA4499", "#117733", "#661100", "#CC6677")

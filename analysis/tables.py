@@ -17,7 +17,9 @@ from analysis.select import in_natural_order, population_title, refuse_mixtures
 from analysis.statistics import Interval
 from analysis.style import in_order, look
 
-_NUMBER = re.compile("[-+\N{MINUS SIGN}]?[0-9]|[-\N{EN DASH}]?$")
+NOT_REACHED = "not reached"  # stands in for a number
+
+_NUMBER = re.compile(f"[-+\N{MINUS SIGN}]?[0-9]|[-\N{EN DASH}]?$|{NOT_REACHED}$")
 _SETTINGS = {"rewards": "rewards", "dynamics": "rates", "num_prompts": "M", "num_rounds": "K"}
 _SCENARIO = ["study", "population", "rewards", "dynamics", "num_prompts"]
 
@@ -152,7 +154,7 @@ def _plus_minus(mean: float, sd: float) -> str:
 
 
 def _numeric(column: pd.Series[Any]) -> bool:
-    """Whether every cell starts with a number, or is empty or a dash."""
+    """Whether every cell starts with a number, is empty, a dash or ``NOT_REACHED``."""
     return all(_NUMBER.match(_cell(value)) for value in column)
 
 

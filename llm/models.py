@@ -40,6 +40,8 @@ def load_model(name: str, dtype: str = "float32", attention: str | None = None) 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path = model_path(name)
+    if name == "tiny" and attention is None:
+        attention = "eager"  # the fastest on a CPU at this size
     options = {} if attention is None else {"attn_implementation": attention}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")

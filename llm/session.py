@@ -83,7 +83,9 @@ def prepare(settings: TrainSettings) -> Session:
         CerolabError: a setting, a model or a task that cannot be used.
     """
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # of loading and saving; the training has its own
     settings.check()
     check_template(settings.prompt_template)
     if on_cpu():
@@ -167,7 +169,7 @@ def run_training(session: Session, quiet: bool = False) -> Path:
             )
         trainer.remove_callback(PrinterCallback)
         recorder = trainer.on_round = TrainRecorder(
-            writer, trainer.ledger, settings.save_every, session.run.method, quiet
+            writer, trainer.ledger, settings.save_every, session.run.method, quiet or not main
         )
         generate: Generate
         if settings.engine == "transformers":

@@ -29,6 +29,14 @@ command completes a study. Each run has one process and one CPU thread.
 
 Example: python -m llm.study --methods uniform cero "oracle(recovery=8)" --seeds 3
 """
+QUICK = {
+    "name": "demo",
+    "preset": "tiny",
+    "tasks": ["arithmetic(broad)"],
+    "methods": ["uniform", "cero"],
+    "seeds": 1,
+    "settings": {"num-rounds": 40, "budget": 2560, "num-heldout": 500, "eval-every": 5, "final-samples": 0},
+}
 METHODS = ("uniform", "oracle(recovery=8)", "cero", "random_matched", "cero_fixed", "cero_preset", "cero_greedy")
 
 
@@ -173,4 +181,4 @@ def _report(settings: StudySettings) -> None:
 
 
 if __name__ == "__main__":
-    launch(study, "python -m llm.study", HELP)
+    launch(study, "python -m llm.study", HELP, quick_preset=QUICK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -55,6 +56,8 @@ def train(
         console.print(f"this run is finished already: {session.directory}")
     else:
         sessions.run_training(session, quiet)
+    if int(os.environ.get("RANK", "0")):  # the first process reports; only it knows when the record is whole
+        return
     results = read_run(session.directory).info["results"]
     console.print(
         f"{session.run.method}: {results['responses']:,} responses, {results['updates']} updates, "

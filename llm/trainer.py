@@ -99,7 +99,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._micro_batches: list[Rows | None] = []
         self._view: RoundView | None = None
         self._rewards_NF = torch.empty(0)  # of the last wave, over all processes
-        self._true_rows = 0  # rows of this process in the wave that are no fillers
+        self._wave_rows = 0  # rows of the wave that are no fillers, over all processes
+        self._true_rows = 0  # and of this process
         self._lengths = torch.empty(0)
         self._step_ended = 0.0
         self.add_callback(_RoundEnd(self))
@@ -195,7 +196,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         """Rows of a wave on this process, then rewards [N, F] and tokens [N] of all processes without fillers."""
         process = self.accelerator.process_index
         mine = layout.prompts_of(process)
-        self._true_rows = layout.true_rows_of(process)
+        self._wave_rows, self._true_rows = layout.size, layout.true_rows_of(process)
         examples = {int(prompt): self.train_dataset[int(prompt)] for prompt in np.unique(mine)}
         rows = self._generate_and_score_completions([examples[int(prompt)] for prompt in mine])
         lengths = self.accelerator.gather(self._lengths.to(self.accelerator.device))
@@ -238,6 +239,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         """TRL's, over all processes; kept for the round."""
         rewards_NF = super()._calculate_rewards(*given)
         if self.model.training:
+            rewards_NF[self._wave_rows :] = torch.nan  # fillers, which TRL's logs then leave out
             self._rewards_NF = rewards_NF
         return rewards_NF
 
@@ -290,7 +292,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             return idle
         rows = join([rows for rows, _ in waves], self._tokenizer.pad_token_id)
         place_N = local_rows([layout for _, layout in waves], self.accelerator.process_index)  # -1: a filler
-        rows["advantages"] = pick({"advantages": advantage_N}, place_N)["advantages"].to(self.accelerator.device)
+        local_N = advantage_N[place_N.clamp(min=0)].masked_fill(place_N < 0, 0.0)
+        rows["advantages"] = local_N.to(self.accelerator.device)
         candidates = torch.nonzero((place_N >= 0) & trained_N[place_N.clamp(min=0)]).flatten()
         order = shuffle_sequence_dict({"row": candidates})["row"]  # TRL's own shuffle: the same draw as stock
         return self._micro_batches_of(rows, order)
@@ -364,6 +367,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's, then the allocator's state and the ledger's as its last file."""
         super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # each process writes its random numbers
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             checkpoint.save(folder, self.allocator, self.ledger)

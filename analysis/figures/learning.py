@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import style
+from analysis.curves import draw_points
 from analysis.layout import describe, make_panels, set_heading
 from analysis.select import population_title, refuse_mixtures
-from analysis.statistics import mean_interval, paired_difference
+from analysis.statistics import paired_difference
 from cerolab.errors import RecordError
 
 CAPTION = "Learning in the simulator: held-out gain and effective groups"
@@ -47,24 +48,11 @@ def draw(data: pd.DataFrame) -> Figure:
             [title for title, _ in parts for _ in range(2)], height=0.9 + 0.28 * runs["method"].nunique()
         )
         for row, (_, group) in enumerate(parts):
-            _draw_points(axes[2 * row], group, "gain", "held-out accuracy gained (percentage points)")
+            draw_points(axes[2 * row], group, "gain", "held-out accuracy gained (percentage points)")
             _write_differences(axes[2 * row], group)
-            _draw_points(axes[2 * row + 1], group, "rate", "groups with mixed rewards (% of all groups)")
+            draw_points(axes[2 * row + 1], group, "rate", "groups with mixed rewards (% of all groups)")
         set_heading(figure, CAPTION, f"{describe(runs)}. Points: mean over seeds; bars: 95 % t-interval. {DIFFERENCES}")
     return figure
-
-
-def _draw_points(axes: Axes, runs: pd.DataFrame, column: str, label: str) -> None:
-    """One point with its interval for each allocator, the first on top."""
-    methods = style.in_order(runs["method"])
-    for place, method in enumerate(methods):
-        found = mean_interval(runs.loc[runs["method"] == method, column].to_numpy())
-        look = style.look(method)
-        axes.plot([found.low, found.high], [place, place], color=look.colour, linewidth=2.0)
-        axes.plot(found.estimate, place, color=look.colour, marker=look.marker, markersize=6)
-    axes.set_yticks(range(len(methods)), [style.look(method).name for method in methods])
-    axes.set_ylim(len(methods) - 0.5, -0.5)
-    axes.set_xlabel(label)
 
 
 def _write_differences(axes: Axes, runs: pd.DataFrame) -> None:

@@ -5,7 +5,7 @@ A run is a directory ``<source>/<experiment>/<run_id>/`` with ``run.json`` and t
 """
 
 from cerolab.records.experiment import claim_directory
-from cerolab.records.pack import PACKED_FILE, pack_experiment, read_infos
+from cerolab.records.pack import PACKED_FILE, pack_experiment, pack_tables, read_infos, read_rows
 from cerolab.records.provenance import provenance
 from cerolab.records.reader import Run, find_runs, read_run, read_schedule
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
@@ -23,8 +23,10 @@ __all__ = [
     "find_runs",
     "method_label",
     "pack_experiment",
+    "pack_tables",
     "provenance",
     "read_infos",
+    "read_rows",
     "read_run",
     "read_schedule",
 ]

@@ -1,17 +1,24 @@
-"""Many small runs as one file: every run.json of an experiment, one row a run, nothing left out.
+"""Many runs as few files: every run.json of an experiment, one row a run, nothing left out; and whole tables.
 
-A sweep of thousands of runs is committed and read as this one table; its figures need nothing else.
+A sweep of thousands of runs is committed and read as the one table of its run.json's; its figures need nothing else.
+The figures of a training also need its rounds and evaluations: the rows of all runs, each behind its run id.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cerolab.errors import RecordError
 from cerolab.records.files import write_atomically
-from cerolab.records.reader import checked_info, find_runs, is_partial, read_run
+from cerolab.records.reader import Run, checked_info, find_runs, is_partial, read_run
+from cerolab.records.schema import TABLES, arrow_schema
+from cerolab.records.tables import read_table, write_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PACKED_FILE = "runs.parquet"
 
@@ -63,9 +70,76 @@ def read_infos(directory: Path | str) -> dict[str, dict[str, Any]]:
             except ValueError as error:
                 raise RecordError(f"{packed}: row {number} cannot be read: {error}") from None
             infos[info["run_id"]] = info
-    if any(not is_partial(record.parent) for record in directory.glob("*/run.json")):
-        for path in find_runs([directory]):
-            run = read_run(path, unfinished=True)
-            if run.info["status"] == "finished":
-                infos[run.info["run_id"]] = run.info
-    return infos
+    return infos | {run.info["run_id"]: run.info for run in _finished(directory)}
+
+
+def pack_tables(directory: Path, tables: Sequence[str] = ("rounds", "evals")) -> list[Path]:
+    """Write ``<table>.parquet`` with the rows of the finished runs below ``directory`` and of those packed before.
+
+    Together with ``pack_experiment`` it makes run folders dispensable for whoever reads only these tables.
+
+    Returns:
+        The paths of the packed tables; none for a table that has no row.
+    """
+    written = []
+    for table in tables:
+        rows = read_rows(directory, table)
+        if rows.num_rows:
+            path = Path(directory) / f"{table}.parquet"
+            write_table(path, rows)
+            written.append(path)
+    return written
+
+
+def read_rows(directory: Path | str, table: str) -> pa.Table:
+    """A table of every finished run of an experiment that kept it, from its run folders and its packed file.
+
+    Returns:
+        The table's columns behind run_id; sorted by run id, the rows of a run in their order.
+
+    Raises:
+        RecordError: a damaged or foreign file, or a table that no record has.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if table not in TABLES:
+        raise RecordError(f"no run record has a table {table!r}; known: {', '.join(TABLES)}")
+    directory = Path(directory)
+    packed = _read_packed(directory / f"{table}.parquet", table)
+    known = set(packed["run_id"].to_pylist())
+    loose = {
+        run.info["run_id"]: read_table(run.path / f"{table}.parquet", table)
+        for run in _finished(directory)
+        if table in run.info["detail"] and ((run.path / f"{table}.parquet").exists() or run.info["run_id"] not in known)
+    }
+    kept = packed.filter(pc.invert(pc.is_in(packed["run_id"], pa.array(list(loose), pa.string()))))
+    parts = [_behind_run_id(rows, [run_id] * rows.num_rows, table) for run_id, rows in loose.items()]
+    return pa.concat_tables([kept, *parts]).sort_by("run_id")
+
+
+def _finished(directory: Path) -> list[Run]:
+    """The finished runs that have a folder below ``directory``."""
+    if all(is_partial(record.parent) for record in directory.glob("*/run.json")):
+        return []
+    runs = [read_run(path, unfinished=True) for path in find_runs([directory])]
+    return [run for run in runs if run.info["status"] == "finished"]
+
+
+def _read_packed(path: Path, table: str) -> pa.Table:
+    """A packed table; without rows where there is none."""
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        return _behind_run_id(arrow_schema(table).empty_table(), [], table)
+    rows = read_table(path, table)
+    if "run_id" not in pq.read_schema(path).names:
+        raise RecordError(f"{path}: column 'run_id' is missing; is it a packed table?")
+    return _behind_run_id(rows, pq.read_table(path, columns=["run_id"])["run_id"].to_pylist(), table)
+
+
+def _behind_run_id(rows: pa.Table, run_ids: Sequence[str], table: str) -> pa.Table:
+    import pyarrow as pa
+
+    schema = pa.schema([pa.field("run_id", pa.string(), nullable=False), *arrow_schema(table)])
+    return pa.Table.from_arrays([pa.array(run_ids, pa.string()), *rows.columns], schema=schema)

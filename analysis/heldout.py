@@ -1,0 +1,101 @@
+"""Held-out accuracy of a training over its budget, and every method's beside uniform's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.curves import Curve, curve
+from analysis.load_training import RUN, Training
+from analysis.statistics import Interval, mean_interval
+from analysis.style import in_order
+
+BASELINE = "uniform"
+_ALL = "all"  # the suite: mean over questions; the problem: mean of the suite
+_EXACT_PASS = 16  # n of pass@n where success rates are known exactly, see the record's schema
+
+
+def accuracy(training: Training) -> pd.DataFrame:
+    """Held-out accuracy after so many responses: the mean over questions, in percent, of every run.
+
+    Columns: run_id, method, seed, stage, responses, accuracy. The stage is the number of rounds completed, and K at a
+    run's last evaluation, also where its budget ran out before. A stage that not all seeds of a method have is left
+    out. Every evaluation is of the kind of the first: a final one with more samples is no point of the curve.
+    """
+    overall = _overall(training)
+    points = overall[overall["samples"] == overall.groupby("run_id")["samples"].transform("first")]
+    last = ~points.duplicated("run_id", keep="last")
+    points = points.assign(
+        stage=points["round"].where(~last, training.problem["num_rounds"]),
+        responses=points["responses_spent"],
+        accuracy=100.0 * points["avg_at_n"],
+    )
+    seeds = points.groupby("method")["seed"].transform("nunique")
+    shared = points.groupby(["method", "stage"])["seed"].transform("nunique") == seeds
+    return points.loc[shared, [*RUN, "stage", "responses", "accuracy"]].reset_index(drop=True)
+
+
+def final_scores(training: Training) -> pd.DataFrame:
+    """The last evaluation of every run with the most samples.
+
+    Columns: run_id, method, seed, samples (0: exact success rates), n of pass@n, avg_at_n and pass_at_n in percent.
+    """
+    ordered = _overall(training).sort_values(["run_id", "round", "samples"], kind="stable")
+    last = ordered[~ordered.duplicated("run_id", keep="last")]
+    return last.assign(
+        n=last["samples"].where(last["samples"] > 0, _EXACT_PASS),
+        avg_at_n=100.0 * last["avg_at_n"],
+        pass_at_n=100.0 * last["pass_at_n"],
+    )[[*RUN, "samples", "n", "avg_at_n", "pass_at_n"]].reset_index(drop=True)
+
+
+def mean_curve(points: pd.DataFrame, method: str) -> Curve:
+    """Accuracy over responses of one method, from ``accuracy``."""
+    return curve(points[points["method"] == method], "stage", "responses", "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A method beside uniform, over the seeds that both have.
+
+    Attributes:
+        differences: final accuracy minus uniform's, percentage points, by seed.
+        responses: after so many the method's mean curve first reaches uniform's final mean accuracy; nan if never.
+        share: the same as a share of the responses that uniform spent.
+    """
+
+    differences: pd.Series[float]
+    responses: float
+    share: float
+
+    @property
+    def mean(self) -> Interval:
+        """Mean difference with Student's t-interval over seeds."""
+        return mean_interval(self.differences.to_numpy())
+
+
+def against_uniform(points: pd.DataFrame) -> dict[str, Comparison]:
+    """Every method that has seeds in common with uniform, uniform itself too; empty where there is no uniform.
+
+    Args:
+        points: from ``accuracy``.
+    """
+    final = points[~points.duplicated("run_id", keep="last")].pivot_table(
+        index="seed", columns="method", values="accuracy"
+    )
+    found = {}
+    for method in in_order(final.columns) if BASELINE in final else ():
+        pairs = final[[method]].assign(uniform=final[BASELINE]).dropna()
+        if pairs.empty:
+            continue
+        paired = points[points["seed"].isin(pairs.index)]
+        goal = mean_curve(paired, BASELINE)
+        responses = mean_curve(paired, method).first_reaches(float(goal.mean[-1]))
+        found[method] = Comparison(pairs[method] - pairs["uniform"], responses, responses / float(goal.x[-1]))
+    return found
+
+
+def _overall(training: Training) -> pd.DataFrame:
+    evals = training.evals
+    return evals[(evals["suite"] == _ALL) & (evals["problem"] == _ALL)]

@@ -1,0 +1,248 @@
+"""Two processes train what one would: the same allocations, rewards and ledger, weights up to rounding.
+
+Responses are a function of their place in the run instead of samples, since each process samples from its own seed.
+This file is a test and, under torchrun, the program of its two processes.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from transformers import PrinterCallback
+
+from cerolab import Allocation, BaseAllocator, make, seeding
+from cerolab.base import NoOptions
+from cerolab.records import find_runs, read_run
+from llm.tiny import tiny_tokenizer
+from llm.trainer import AllocatedGRPOTrainer
+from tests.llm.small import config, digits, pool, problem, small_model, weights
+
+ROOT = Path(__file__).resolve().parents[2]
+LETTERS = range(3, 46)  # of the tokenizer; 2 ends a text
+
+
+class Scheduled(BaseAllocator):
+    """Plays rounds written down beforehand; a round is one wave or two, a wave is {prompt: units}."""
+
+    name = "scheduled"
+    rounds = (
+        [{5: 1}],  # one response where g is 1: the second process has fillers only
+        [{3: 2, 9: 1}],  # an odd number of them
+        [{}],
+        [{1: 2, 2: 2, 7: 1}, {2: 1, 8: 2}],  # prompt 2 goes on in the second wave
+        [{4: 1}, {4: 2}],
+        [{0: 2, 6: 2, 10: 2, 11: 1}],
+        [{12: 3, 13: 1}],
+    )
+
+    def __init__(self, problem, seed):
+        super().__init__(problem, seed, NoOptions())
+        self.wave = 0
+
+    def _select(self):
+        waves = self.rounds[self.round_index % len(self.rounds)]
+        groups = waves[self.wave]
+        return Allocation(list(groups), list(groups.values()), last_wave=self.wave == len(waves) - 1)
+
+    def _learn(self, allocation, feedback):
+        self.wave = 0 if allocation.last_wave else self.wave + 1
+
+    def training_mask(self, round_feedback):
+        """All groups but prompt 8's."""
+        return np.concatenate([wave.allocation.prompts for wave in round_feedback]) != 8
+
+    def _arrays(self):
+        return {}
+
+    def _load_arrays(self, arrays):
+        pass
+
+
+class Scripted(AllocatedGRPOTrainer):
+    """Its responses depend on round, wave, prompt and place in the wave: the same however many processes there are."""
+
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        self.made, self.model.generate = 0, self.respond
+        self.remove_callback(PrinterCallback)
+
+    def _generate_and_score_completions(self, inputs):
+        self.first = self.accelerator.process_index * len(inputs)
+        return super()._generate_and_score_completions(inputs)
+
+    def respond(self, input_ids, **_):
+        self.made += len(input_ids)
+        names = self._view.index, len(self._view.waves)
+        rows = []
+        for place, prompt in enumerate(input_ids.tolist(), start=self.first):
+            rng = seeding.generator("response", *names, place, str([token for token in prompt if token]))
+            length = int(rng.integers(1, 7))
+            rows.append([*rng.choice(LETTERS, length - 1), *([2] if length < 6 else rng.choice(LETTERS, 1))])
+            rows[-1] += [0] * (6 - len(rows[-1]))
+        return torch.cat([input_ids, torch.tensor(np.array(rows))], dim=1)
+
+
+def sometimes_none(completions, **_):
+    """Digits, and nothing to say of some responses."""
+    return [None if text[:1] in "pqrs" else reward for text, reward in zip(completions, digits(completions), strict=True)]
+
+
+# Sizes of the problem, then what else is asked for. Rows do not divide evenly where g is odd.
+UNEVEN = {"responses_per_unit": 3, "max_units": 2, "capacity": 7, "budget": 63, "num_rounds": 10}
+EVEN = {"max_units": 2, "capacity": 8, "budget": 63, "num_rounds": 10}
+SINGLE = {"responses_per_unit": 1, "max_units": 3, "capacity": 8, "budget": 56, "num_rounds": 7}
+SCENARIOS = {
+    "cero, grpo, even": ("cero", EVEN, {"loss_type": "grpo"}),
+    "cero, grpo, uneven": ("cero", UNEVEN, {"loss_type": "grpo"}),
+    "cero, dapo, uneven": ("cero", UNEVEN, {"loss_type": "dapo", "save_strategy": "steps", "save_steps": 4}),
+    "cero, dapo, uneven, micro-batches": ("cero", UNEVEN, {"loss_type": "dapo", "micro_batches": 3}),
+    "cero, grpo, uneven, micro-batches": ("cero", UNEVEN, {"loss_type": "grpo", "micro_batches": 3}),
+    "cero, grpo, all rows": ("cero", UNEVEN, {"loss_type": "grpo", "skip_zero_advantage": False}),
+    "uniform, dapo, ungraded": ("uniform", UNEVEN, {"loss_type": "dapo", "reward": sometimes_none}),
+    "scheduled, grpo": ("scheduled", SINGLE, {"loss_type": "grpo"}),
+    "scheduled, dapo": ("scheduled", SINGLE, {"loss_type": "dapo", "micro_batches": 3}),
+}
+RESUMED = "cero, dapo, uneven"
+LOGGED = ("reward", "reward_std", "rewards/digits/mean", "frac_reward_zero_std", "allocator/effective_group_rate",
+          "allocator/responses_spent", "grad_norm")  # fmt: skip
+
+
+def trainer_of(scenario, folder, rounds):
+    method, sizes, given = SCENARIOS[scenario]
+    given = dict(given)
+    sizes, processes = problem(**sizes), int(os.environ.get("WORLD_SIZE", "1"))
+    allocator = Scheduled(sizes, 0) if method == "scheduled" else make(method, sizes, seed=0)
+    micro_batches = given.pop("micro_batches", 1)
+    own = {name: given.pop(name) for name in ("skip_zero_advantage",) if name in given}
+    return Scripted(
+        small_model(), given.pop("reward", digits),
+        config(folder, optim="sgd", learning_rate=0.1, max_grad_norm=0.0, num_generations=2,
+               per_device_train_batch_size=36 // processes // micro_batches,
+               gradient_accumulation_steps=micro_batches, **given),
+        pool(), allocator=allocator, processing_class=tiny_tokenizer(), on_bad_reward="skip", on_round=rounds, **own,
+    )  # fmt: skip
+
+
+def outcome(trainer, rounds):
+    return {
+        "allocations": [
+            [(w.allocation.prompts.tolist(), w.allocation.units.tolist()) for w in view.waves] for view in rounds
+        ],
+        "feedback": [
+            [tuple(np.asarray(part).tolist() for part in (w.feedback.num_responses, w.feedback.reward_sum))
+             for w in view.waves]
+            for view in rounds
+        ],
+        "tokens": [view.tokens.tolist() for view in rounds],
+        "ledger": {key: np.asarray(value).tolist() for key, value in trainer.ledger.state_dict().items()},
+        "allocator": {key: np.asarray(value).tolist() for key, value in trainer.allocator.state_dict().items()},
+        "log": [[entry.get(key) for key in LOGGED] for entry in trainer.state.log_history[:-1]],
+        "made": trainer.made,
+        "weights": weights(trainer),
+    }  # fmt: skip
+
+
+def play(folder):
+    """Every scenario in this process or, under torchrun, in all of them together."""
+    found = {}
+    for scenario in SCENARIOS:
+        rounds = []
+        trainer = trainer_of(scenario, folder / scenario, rounds.append)
+        trainer.train()
+        found[scenario] = outcome(trainer, rounds)
+    rounds = []
+    trainer = trainer_of(RESUMED, folder / "resumed", rounds.append)
+    trainer.train(resume_from_checkpoint=str(folder / RESUMED / "checkpoint-4"))
+    found["resumed"] = outcome(trainer, rounds)
+    return found
+
+
+def training_command(folder):
+    return [
+        "llm.train", "--model", str(folder / "model"), "--out", str(folder / "results"), "--allocator", "cero",
+        "--num-prompts", "24", "--num-heldout", "13", "--num-rounds", "3", "--budget", "15", "--responses-per-unit",
+        "3", "--max-new-tokens", "3", "--eval-every", "2", "--save-every", "2", "--final-samples", "2", "--no-bf16",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """What one process and each of two came to, and where the two wrote."""
+    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    small_model().save_pretrained(two / "model")
+    tiny_tokenizer().save_pretrained(two / "model")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__, two]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with (two / "output").open("w") as output:
+        both = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        try:
+            alone = play(one)
+            both.wait(timeout=300)
+        finally:
+            both.kill()
+    assert both.returncode == 0, (two / "output").read_text()[-5000:]
+    return alone, [torch.load(two / f"{rank}.pt", weights_only=False) for rank in (0, 1)], two
+
+
+def test_two_processes_train_what_one_would(played):
+    alone, (first, second), _ = played
+    start = torch.cat([parameter.detach().flatten() for parameter in small_model().parameters()])
+    for scenario in SCENARIOS:
+        one, two = alone[scenario], first[scenario]
+        for key in ("allocations", "feedback", "tokens", "ledger", "allocator"):
+            assert one[key] == two[key], (scenario, key)
+        for mine, theirs in zip(one["log"], two["log"], strict=True):
+            for key, left, right in zip(LOGGED, mine, theirs, strict=True):
+                assert left == (right if right is None else pytest.approx(right, rel=1e-3, abs=1e-6)), (scenario, key)
+        moved = float((one["weights"] - start).norm())
+        assert moved > 1e-3, scenario
+        assert float((one["weights"] - two["weights"]).norm()) < 1e-4 * moved, scenario
+        assert torch.equal(first[scenario]["weights"], second[scenario]["weights"]), scenario
+        assert first[scenario]["allocator"] == second[scenario]["allocator"], scenario
+
+
+def test_fillers_are_never_generated(played):
+    alone, both, _ = played
+    for scenario in SCENARIOS:
+        spent = alone[scenario]["ledger"]["responses"]
+        assert spent == alone[scenario]["made"] == sum(rank[scenario]["made"] for rank in both), scenario
+
+
+def test_resumed_together_they_end_at_the_same_weights(played):
+    alone, both, _ = played
+    for found in (alone, *both):
+        assert torch.equal(found["resumed"]["weights"], found[RESUMED]["weights"])
+        assert found["resumed"]["ledger"] == found[RESUMED]["ledger"]
+        assert found["resumed"]["allocations"] == found[RESUMED]["allocations"][4:]
+
+
+def test_the_command_line_in_two_processes_writes_one_record(played):
+    *_, folder = played
+    (path,) = find_runs([folder / "results"])
+    run = read_run(path)
+    rounds, evals = run.table("rounds"), run.table("evals")
+    assert rounds["round"].tolist() == [0, 1, 2]
+    assert rounds["responses"].sum() == run.info["results"]["responses"] <= 45
+    assert evals[(evals["suite"] == "all") & (evals["problem"] == "all")]["round"].tolist() == [0, 2, 3, 3]
+    assert not (path / "checkpoints").exists()
+    assert (path / "model" / "model.safetensors").exists()
+    assert (folder / "output").read_text().count("records in") == 1
+
+
+def main(folder):
+    from cerolab.cli import launch
+    from llm.presets import PRESETS
+    from llm.train import HELP, train
+
+    torch.save(play(folder), folder / f"{os.environ['RANK']}.pt")
+    with patch.object(sys, "argv", training_command(folder)):
+        launch(train, "python -m llm.train", HELP, presets=PRESETS)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
