@@ -35,10 +35,10 @@ class Curve:
         return [value for value in (*self.mean.tolist(), *self.high.tolist()) if value > ROUNDING]
 
     def first_reaches(self, level: float) -> float:
-        """The x where the mean, straight between points, first is at least ``level``; nan where it never is."""
+        """The x where the mean, straight between points, first is at least ``level``; infinite where it never is."""
         there = np.flatnonzero(self.mean >= level)
         if not there.size:
-            return float("nan")
+            return float("inf")
         end = int(there[0])
         if end == 0:
             return float(self.x[0])

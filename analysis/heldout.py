@@ -16,7 +16,7 @@ _ALL = "all"  # the suite: mean over questions; the problem: mean of the suite
 _EXACT_PASS = 16  # n of pass@n where success rates are known exactly, see the record's schema
 
 
-def accuracy(training: Training) -> pd.DataFrame:
+def accuracy_points(training: Training) -> pd.DataFrame:
     """Held-out accuracy after so many responses: the mean over questions, in percent, of every run.
 
     Columns: run_id, method, seed, stage, responses, accuracy. The stage is the number of rounds completed, and K at a
@@ -51,7 +51,7 @@ def final_scores(training: Training) -> pd.DataFrame:
 
 
 def mean_curve(points: pd.DataFrame, method: str) -> Curve:
-    """Accuracy over responses of one method, from ``accuracy``."""
+    """Accuracy over responses of one method, from ``accuracy_points``."""
     return curve(points[points["method"] == method], "stage", "responses", "accuracy")
 
 
@@ -61,7 +61,8 @@ class Comparison:
 
     Attributes:
         differences: final accuracy minus uniform's, percentage points, by seed.
-        responses: after so many the method's mean curve first reaches uniform's final mean accuracy; nan if never.
+        responses: after so many the method's mean curve first reaches uniform's final mean accuracy; infinite if it
+            never does, nan where uniform ends no higher than it began: then there is nothing to reach.
         share: the same as a share of the responses that uniform spent.
     """
 
@@ -75,11 +76,11 @@ class Comparison:
         return mean_interval(self.differences.to_numpy())
 
 
-def against_uniform(points: pd.DataFrame) -> dict[str, Comparison]:
+def compare_to_uniform(points: pd.DataFrame) -> dict[str, Comparison]:
     """Every method that has seeds in common with uniform, uniform itself too; empty where there is no uniform.
 
     Args:
-        points: from ``accuracy``.
+        points: from ``accuracy_points``.
     """
     final = points[~points.duplicated("run_id", keep="last")].pivot_table(
         index="seed", columns="method", values="accuracy"
@@ -90,9 +91,11 @@ def against_uniform(points: pd.DataFrame) -> dict[str, Comparison]:
         if pairs.empty:
             continue
         paired = points[points["seed"].isin(pairs.index)]
-        goal = mean_curve(paired, BASELINE)
-        responses = mean_curve(paired, method).first_reaches(float(goal.mean[-1]))
-        found[method] = Comparison(pairs[method] - pairs["uniform"], responses, responses / float(goal.x[-1]))
+        uniform = mean_curve(paired, BASELINE)
+        responses = float("nan")
+        if uniform.mean[-1] > uniform.mean[0]:
+            responses = mean_curve(paired, method).first_reaches(float(uniform.mean[-1]))
+        found[method] = Comparison(pairs[method] - pairs["uniform"], responses, responses / float(uniform.x[-1]))
     return found
 
 

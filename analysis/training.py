@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from cyclopts import App, Parameter
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from analysis import style
 from analysis.figures import accuracy, against_uniform, effective_groups, mean_pacing
+from analysis.heldout import BASELINE, accuracy_points, compare_to_uniform
 from analysis.layout import describe_training
 from analysis.load_training import Training, load_training
 from analysis.tables import to_markdown
@@ -26,7 +28,8 @@ _FIGURES = {
     "against_uniform": against_uniform,
 }
 _MEANING = (
-    "Means over seeds ± half of a 95 % t-interval; against Uniform: difference of the final accuracy, paired by seed. "
+    "Means over seeds ± half of a 95 % t-interval. Against Uniform: difference of the final accuracy in percentage "
+    "points, paired by seed. "
     "Responses to Uniform's accuracy: where the mean curve first reaches Uniform's final accuracy, and the share of "
     "Uniform's responses that this is. Updates: rounds that changed the policy. Minutes: without evaluations."
 )
@@ -64,6 +67,9 @@ def notes(training: Training) -> list[str]:
         found.append(f"one seed, so no interval: {', '.join(single)}")
     if len({frozenset(of_method) for of_method in seeds}) > 1:
         found.append("the allocators have different seeds; differences take those that Uniform has too")
+    uniform = compare_to_uniform(accuracy_points(training)).get(BASELINE)
+    if uniform is not None and np.isnan(uniform.share):
+        found.append("Uniform ends no higher than it began, so no responses are counted until its final accuracy")
     if training.unfinished:
         found.append(f"not finished, left out: {', '.join(training.unfinished)}")
     commits = {info["provenance"].get("commit") for info in training.infos.values()}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
 
-from analysis.heldout import BASELINE, Comparison, accuracy, against_uniform, final_scores
+from analysis.heldout import BASELINE, Comparison, accuracy_points, compare_to_uniform, final_scores
 from analysis.load_training import RUN, SECONDS, Training
 from analysis.statistics import Interval, mean_interval
 from analysis.style import in_order, look
@@ -23,12 +23,13 @@ def training_summary(training: Training) -> pd.DataFrame:
     Columns: method; num_seeds; accuracy_start, accuracy_end and end_half (percent, mean over questions); difference
     and difference_half (of the final accuracy to uniform's, percentage points, paired by seed); effective_group_rate;
     responses (spent); updates (rounds that updated the policy); reach_responses and reach_share (responses after which
-    the mean curve first reaches uniform's final accuracy, and the share of uniform's responses that they are; nan:
-    never); samples, n, avg_at_n and pass_at_n of the last evaluation (percent); minutes (in allocation, rollouts and
-    updates; evaluations do not count). What cannot be known, for want of evaluations or of uniform, is nan.
+    the mean curve first reaches uniform's final accuracy, and the share of uniform's responses that they are;
+    infinite: never); samples, n, avg_at_n and pass_at_n of the last evaluation (percent); minutes (in allocation,
+    rollouts and updates; evaluations do not count). What cannot be known, for want of evaluations, of uniform, or of
+    a gain of uniform's, is nan.
     """
-    points, scores = accuracy(training), final_scores(training)
-    compared = against_uniform(points)
+    points, scores = accuracy_points(training), final_scores(training)
+    compared = compare_to_uniform(points)
     sums = training.rounds.drop(columns="round").groupby(RUN).sum().reset_index()
     rows = []
     for method in in_order(training.runs["method"]):
@@ -62,38 +63,38 @@ def training_summary(training: Training) -> pd.DataFrame:
 
 def readable(summary: pd.DataFrame) -> pd.DataFrame:
     """A summary as text, units in headings or cells; what is unknown in every row is left out."""
-    return pd.concat([_learned(summary), _spent(summary).drop(columns="allocator")], axis=1)
+    return pd.concat([_compared(summary), _measured(summary).drop(columns="allocator")], axis=1)
 
 
 def terminal_tables(summary: pd.DataFrame, title: str) -> RenderableType:
-    """A summary for the terminal, as two tables that are narrow enough: what was learned, and what was spent."""
-    return Group(to_rich(_learned(summary), title), to_rich(_spent(summary), "Spent"))
+    """A summary for the terminal, as two tables that are narrow enough: the comparison, and all else."""
+    return Group(to_rich(_compared(summary), title), to_rich(_measured(summary), ""))
 
 
-def _learned(summary: pd.DataFrame) -> pd.DataFrame:
+def _compared(summary: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({"allocator": _names(summary)}, index=summary.index)
-    if summary["accuracy_end"].notna().any():
-        table["accuracy at start"] = [_text(mean) for mean in summary["accuracy_start"]]
-        ends = zip(summary["accuracy_end"], summary["end_half"], strict=True)
-        table["accuracy at end"] = [_text(mean, half) for mean, half in ends]
-        if (summary["samples"] > 0).any():
-            table[f"avg@{summary['n'].max():.0f}"] = [_text(mean) for mean in summary["avg_at_n"]]
-        table[f"pass@{summary['n'].max():.0f}"] = [_text(mean) for mean in summary["pass_at_n"]]
-    if summary["difference"].notna().any():
-        found = zip(summary["difference"], summary["difference_half"], strict=True)
-        table["against Uniform"] = [_text(mean, half, "pp") for mean, half in found]
     table["seeds"] = [str(count) for count in summary["num_seeds"]]
+    if summary["accuracy_end"].notna().any():
+        table["accuracy at start, %"] = [_text(mean) for mean in summary["accuracy_start"]]
+        ends = zip(summary["accuracy_end"], summary["end_half"], strict=True)
+        table["accuracy at end, %"] = [_text(*given) for given in ends]
+    if summary["difference"].notna().any():
+        differences = zip(summary["difference"], summary["difference_half"], strict=True)
+        table["against Uniform, points"] = [_text(*given) for given in differences]
+    if summary["reach_share"].notna().any():
+        reached = zip(summary["reach_responses"], summary["reach_share"], strict=True)
+        table["responses to Uniform's accuracy"] = [_reached(*given) for given in reached]
     return table
 
 
-def _spent(summary: pd.DataFrame) -> pd.DataFrame:
+def _measured(summary: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({"allocator": _names(summary)}, index=summary.index)
-    table["effective groups"] = [_text(100.0 * rate, digits=1) for rate in summary["effective_group_rate"]]
+    if summary["accuracy_end"].notna().any():
+        if (summary["samples"] > 0).any():
+            table[f"avg@{summary['n'].max():.0f}, %"] = [_text(mean) for mean in summary["avg_at_n"]]
+        table[f"pass@{summary['n'].max():.0f}, %"] = [_text(mean) for mean in summary["pass_at_n"]]
+    table["effective groups, %"] = [_text(100.0 * rate, digits=1) for rate in summary["effective_group_rate"]]
     table["responses"] = [f"{count:,.0f}" for count in summary["responses"]]
-    if summary["difference"].notna().any():
-        compared = summary["difference"].notna() | (summary["method"] == BASELINE)
-        reached = zip(compared, summary["reach_responses"], summary["reach_share"], strict=True)
-        table["responses to Uniform's accuracy"] = [_reached(*given) for given in reached]
     table["updates"] = [f"{count:,.0f}" for count in summary["updates"]]
     table["minutes"] = [f"{minutes:,.1f}" for minutes in summary["minutes"]]
     return table
@@ -103,18 +104,18 @@ def _names(summary: pd.DataFrame) -> list[str]:
     return [look(method).name for method in summary["method"]]
 
 
-def _reached(compared: bool, responses: float, share: float) -> str:
-    if not compared:
+def _reached(responses: float, share: float) -> str:
+    if np.isnan(share):
         return ""
-    return NOT_REACHED if np.isnan(share) else f"{responses:,.0f} ({100 * share:.0f} %)"
+    return NOT_REACHED if np.isinf(share) else f"{responses:,.0f} ({100 * share:.0f} %)"
 
 
-def _text(mean: float, half: float = _NONE, unit: str = "%", digits: int = 2) -> str:
-    """``41.25 ± 0.50 %`` with a true minus sign, without the half where there is none; nothing for nan."""
+def _text(mean: float, half: float = _NONE, digits: int = 2) -> str:
+    """``41.25 ± 0.50`` with a true minus sign, without the half where there is none; nothing for nan."""
     if np.isnan(mean):
         return ""
     number = f"{round(mean, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-    return f"{number} {unit}" if np.isnan(half) else f"{number} ± {half:.{digits}f} {unit}"
+    return number if np.isnan(half) else f"{number} ± {half:.{digits}f}"
 
 
 def _difference(method: str, compared: Mapping[str, Comparison]) -> Interval:

@@ -6,8 +6,12 @@ An estimate of the headroom, not a bound: the rates are those of the last measur
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 
 from cerolab.allocation import FloatArray
+from cerolab.records.files import write_atomically
 
 
 class MeasuredRates:
@@ -16,22 +20,30 @@ class MeasuredRates:
     Args:
         measure: returns success rates [M] of the present policy; receives the round.
         every: rounds between measurements.
+        folder: where the measurements are kept, so that a resumed run decides on the same ones.
 
     Attributes:
         measure: as given.
         round_of: function that tells the present round; the training sets it.
     """
 
-    def __init__(self, measure: Callable[[int], FloatArray], every: int):
-        self.measure, self._every = measure, every
+    def __init__(self, measure: Callable[[int], FloatArray], every: int, folder: Path):
+        self.measure, self._every, self._folder = measure, every, folder
         self._known: FloatArray | None = None
         self._made = -1
         self.round_of: Callable[[], int] = lambda: 0
 
     def __call__(self) -> FloatArray:
         """The rates [M] to decide on."""
-        due = self.round_of() // self._every
+        round_index = self.round_of()
+        due = round_index // self._every
         if self._known is None or due != self._made:
-            success = self.measure(self.round_of())
+            file = self._folder / f"rates-{due}.npy"
+            if round_index % self._every and file.exists():  # resumed between two measurements
+                success = np.load(file)
+            else:
+                success = self.measure(round_index)
+                self._folder.mkdir(parents=True, exist_ok=True)
+                write_atomically(file, lambda stream: np.save(stream, success))
             self._known, self._made = success * (1.0 - success), due
         return self._known

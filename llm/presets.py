@@ -7,6 +7,7 @@ from typing import Any
 
 _PAPER_SCHEDULE = {
     "num_rounds": 500,
+    "warmup_rounds": 0,
     "budget": 64_000,
     "capacity": 132,
     "max_units": 2,
@@ -43,6 +44,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "learning_rate": 1e-4,
         "warmup_rounds": 10,
         "eval_every": 25,
+        "eval_temperature": 1.0,  # that of the rollouts: what the training works on
         "final_samples": 0,
         "save_every": 50,
         "save_model": False,

@@ -147,7 +147,7 @@ def run_training(session: Session, quiet: bool = False) -> Path:
     checkpoints = session.directory / "checkpoints"
     main = int(os.environ.get("RANK", "0")) == 0
     args = grpo_config(settings, problem, checkpoints, session.max_new_tokens, on_cpu())
-    rates = MeasuredRates(lambda _: np.empty(0), settings.oracle_every)
+    rates = MeasuredRates(lambda _: np.empty(0), settings.oracle_every, checkpoints)
     allocator = _allocator(session, rates)
     last = checkpoint.latest(checkpoints)
     steps = settings.updates_per_round * settings.num_iterations

@@ -148,7 +148,7 @@ class TrainSettings:
     num_prompts: int = 2000
     num_heldout: int = 1000
     num_rounds: int = 60
-    budget: int = 3840
+    budget: int = 7680
     capacity: int = 0
     max_units: int = 2
     responses_per_unit: int = 4
@@ -159,9 +159,9 @@ class TrainSettings:
     vllm_memory: float = 0.3
     max_new_tokens: int = 0
     temperature: float = 1.0
-    learning_rate: float = 2e-4
+    learning_rate: float = 1e-4
     lr_schedule: str = "constant"
-    warmup_rounds: int = 0
+    warmup_rounds: int = 5
     adam_beta2: float = 0.99
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0

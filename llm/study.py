@@ -14,10 +14,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.text import Text
 from tqdm import tqdm
 
 from cerolab.cli import launch
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from cerolab.records import pack_experiment, pack_tables
 from llm.presets import PRESETS
 from llm.settings import TrainSettings
 
@@ -35,7 +37,7 @@ QUICK = {
     "tasks": ["arithmetic(broad)"],
     "methods": ["uniform", "cero"],
     "seeds": 1,
-    "settings": {"num-rounds": 40, "budget": 2560, "num-heldout": 500, "eval-every": 5, "final-samples": 0},
+    "settings": {"num-heldout": 1000, "eval-every": 5, "eval-temperature": 1.0, "final-samples": 0},
 }
 METHODS = ("uniform", "oracle(recovery=8)", "cero", "random_matched", "cero_fixed", "cero_preset", "cero_greedy")
 
@@ -176,8 +178,10 @@ def _report(settings: StudySettings) -> None:
 
     console = Console()
     for directory in settings.directories().values():
+        pack_experiment(directory)
+        pack_tables(directory)
         for line in report_training(directory, directory / "figures"):
-            console.print(line)
+            console.print(line, soft_wrap=isinstance(line, Text))
 
 
 if __name__ == "__main__":

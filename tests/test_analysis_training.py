@@ -18,7 +18,7 @@ from analysis.curves import Curve
 from analysis.figures import accuracy as accuracy_figure
 from analysis.figures import against_uniform as against_uniform_figure
 from analysis.figures import effective_groups, mean_pacing
-from analysis.heldout import accuracy, against_uniform, final_scores
+from analysis.heldout import accuracy_points, compare_to_uniform, final_scores
 from analysis.load_training import Training, load_training
 from analysis.style import look
 from analysis.tables import to_markdown
@@ -293,7 +293,7 @@ def test_an_experiment_without_a_finished_run_is_named(tmp_path: Path) -> None:
 
 def test_accuracy_is_the_mean_over_questions_without_the_sampled_evaluation(tmp_path: Path) -> None:
     write_run(tmp_path, accuracies=(0.2, 0.3, 0.4))
-    points = accuracy(load_training(tmp_path))
+    points = accuracy_points(load_training(tmp_path))
     assert points["accuracy"].tolist() == pytest.approx([20, 30, 40])
     assert points["responses"].tolist() == [0, 24, 48]
     assert points["stage"].tolist() == [0, 2, 4]
@@ -302,14 +302,14 @@ def test_accuracy_is_the_mean_over_questions_without_the_sampled_evaluation(tmp_
 def test_the_last_evaluation_of_a_run_that_ended_early_is_its_final_one(tmp_path: Path) -> None:
     write_run(tmp_path, seed=0)
     write_run(tmp_path, seed=1, units=(6, 4, 2))
-    points = accuracy(load_training(tmp_path))
+    points = accuracy_points(load_training(tmp_path))
     assert points["stage"].tolist() == [0, 2, 4] * 2
 
 
 def test_a_stage_that_a_seed_lacks_is_no_point(tmp_path: Path) -> None:
     write_run(tmp_path, seed=0)
     write_run(tmp_path, seed=1, accuracies=(0.2, 0.3, 0.35, 0.38, 0.4))
-    assert sorted(set(accuracy(load_training(tmp_path))["stage"])) == [0, 2, 4]
+    assert sorted(set(accuracy_points(load_training(tmp_path))["stage"])) == [0, 2, 4]
 
 
 def test_final_scores_are_those_of_the_most_samples(tmp_path: Path) -> None:
@@ -324,19 +324,17 @@ def test_final_scores_are_those_of_the_most_samples(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("level", "x"),
-    [(0.5, 5.0), (1.0, 10.0), (1.5, 12.5), (2.0, 15.0), (0.0, 0.0), (-1.0, 0.0), (2.1, np.nan)],
+    [(0.5, 5.0), (1.0, 10.0), (1.5, 12.5), (2.0, 15.0), (0.0, 0.0), (-1.0, 0.0), (2.1, np.inf)],
 )
 def test_where_a_curve_first_reaches_a_level(level: float, x: float) -> None:
     # Up, down and up again: the first crossing counts.
     means = np.array([0.0, 1.0, 2.0, 0.5, 2.0])
     unknown = np.full(5, np.nan)
-    assert Curve(np.array([0.0, 10, 15, 20, 30]), means, unknown, unknown).first_reaches(level) == pytest.approx(
-        x, nan_ok=True
-    )
+    assert Curve(np.array([0.0, 10, 15, 20, 30]), means, unknown, unknown).first_reaches(level) == pytest.approx(x)
 
 
 def test_comparison_with_uniform_by_hand(study: Training) -> None:
-    compared = against_uniform(accuracy(study))
+    compared = compare_to_uniform(accuracy_points(study))
     assert list(compared) == ["cero", "uniform", "random_matched"]
     cero = compared["cero"]
     assert cero.differences.tolist() == pytest.approx([19, 20, 21])
@@ -346,7 +344,7 @@ def test_comparison_with_uniform_by_hand(study: Training) -> None:
     assert cero.responses == pytest.approx(40 * 2 / 3)
     assert cero.share == pytest.approx(40 * 2 / 3 / 48)
     assert compared["uniform"].share == pytest.approx(1.0)
-    assert np.isnan(compared["random_matched"].share)
+    assert compared["random_matched"].share == np.inf
 
 
 def test_only_seeds_that_uniform_has_are_compared(tmp_path: Path) -> None:
@@ -354,13 +352,23 @@ def test_only_seeds_that_uniform_has_are_compared(tmp_path: Path) -> None:
     write_study(tmp_path, ["uniform"], [0, 2])
     write_run(tmp_path, "random_matched", seed=5)
     training = load_training(tmp_path)
-    compared = against_uniform(accuracy(training))
+    compared = compare_to_uniform(accuracy_points(training))
     assert list(compared) == ["cero", "uniform"]
     assert compared["cero"].differences.index.tolist() == [0, 2]
     assert "the allocators have different seeds; differences take those that Uniform has too" in notes(training)
     table = readable(training_summary(training)).set_index("allocator")
     assert table.loc["Random-matched", "responses to Uniform's accuracy"] == ""
-    assert table.loc["Random-matched", "against Uniform"] == ""
+    assert table.loc["Random-matched", "against Uniform, points"] == ""
+
+
+def test_where_uniform_gains_nothing_there_is_nothing_to_reach(tmp_path: Path) -> None:
+    write_run(tmp_path, "cero", accuracies=(0.4, 0.3, 0.35))
+    write_run(tmp_path, "uniform", accuracies=(0.4, 0.45, 0.4))
+    training = load_training(tmp_path)
+    assert all(np.isnan(found.share) for found in compare_to_uniform(accuracy_points(training)).values())
+    assert "responses to Uniform's accuracy" not in readable(training_summary(training))
+    assert "Uniform ends no higher than it began" in notes(training)[-1]
+    assert len(against_uniform_figure.draw(training).axes) == 1
 
 
 # --- the table ----------------------------------------------------------------------------------------------------
@@ -369,7 +377,7 @@ def test_only_seeds_that_uniform_has_are_compared(tmp_path: Path) -> None:
 def test_summary_by_hand(study: Training) -> None:
     summary = training_summary(study)
     assert summary["method"].tolist() == ["cero", "uniform", "random_matched"]
-    cero, uniform, fixed = (summary.iloc[row] for row in range(3))
+    cero, uniform, matched = (summary.iloc[row] for row in range(3))
     assert (cero["num_seeds"], cero["samples"], cero["n"]) == (3, 16, 16)
     assert cero[["accuracy_start", "accuracy_end", "difference"]].tolist() == pytest.approx([20, 60, 20])
     # Standard deviation 5 and 1: half intervals t(0.975, 2) / sqrt(3) times these.
@@ -380,36 +388,36 @@ def test_summary_by_hand(study: Training) -> None:
     assert summary["updates"].tolist() == [3, 4, 4]
     assert cero["reach_responses"] == pytest.approx(80 / 3)
     assert np.isnan(uniform["difference"])
-    assert np.isnan(fixed["reach_share"])
+    assert matched["reach_share"] == np.inf
     assert (cero["avg_at_n"], cero["pass_at_n"]) == pytest.approx((61, 100))
     assert cero["minutes"] == pytest.approx(1.0)
 
 
 def test_markdown_of_a_summary(study: Training) -> None:
     assert to_markdown(readable(training_summary(study))).split("\n") == [
-        "| allocator | accuracy at start | accuracy at end | avg@16 | pass@16 | against Uniform | seeds | effective "
-        "groups | responses | responses to Uniform's accuracy | updates | minutes |",
+        "| allocator | seeds | accuracy at start, % | accuracy at end, % | against Uniform, points "
+        "| responses to Uniform's accuracy | avg@16, % | pass@16, % | effective groups, % | responses | updates "
+        "| minutes |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-        "| CERO | 20.00 % | 60.00 ± 12.42 % | 61.00 % | 100.00 % | 20.00 ± 2.48 pp | 3 | 75.0 % | 48 | 27 (56 %) "
-        "| 3 | 1.0 |",
-        "| Uniform | 20.00 % | 40.00 ± 9.94 % | 41.00 % | 82.00 % |  | 3 | 66.7 % | 48 | 48 (100 %) | 4 | 1.0 |",
-        "| Random-matched | 20.00 % | 30.00 ± 0.00 % | 31.00 % | 62.00 % | −10.00 ± 9.94 pp | 3 | 66.7 % | 48 "  # noqa: RUF001
-        "| not reached | 4 | 1.0 |",
+        "| CERO | 3 | 20.00 | 60.00 ± 12.42 | 20.00 ± 2.48 | 27 (56 %) | 61.00 | 100.00 | 75.0 | 48 | 3 | 1.0 |",
+        "| Uniform | 3 | 20.00 | 40.00 ± 9.94 |  | 48 (100 %) | 41.00 | 82.00 | 66.7 | 48 | 4 | 1.0 |",
+        "| Random-matched | 3 | 20.00 | 30.00 ± 0.00 | −10.00 ± 9.94 | not reached | 31.00 | 62.00 | 66.7 | 48 "  # noqa: RUF001
+        "| 4 | 1.0 |",
     ]
 
 
 def test_without_uniform_nothing_is_compared(tmp_path: Path) -> None:
     training = load_training(write_study(tmp_path, ["cero", "random_matched"]))
     table = readable(training_summary(training))
-    assert not {"against Uniform", "responses to Uniform's accuracy"} & set(table.columns)
+    assert not {"against Uniform, points", "responses to Uniform's accuracy"} & set(table.columns)
     assert "no figure against_uniform: no finished run of uniform to compare with" in notes(training)
 
 
 def test_exact_rates_alone_have_pass_but_no_average_over_samples(tmp_path: Path) -> None:
     write_run(tmp_path, final_samples=0)
     table = readable(training_summary(load_training(tmp_path)))
-    assert "pass@16" in table
-    assert "avg@16" not in table
+    assert "pass@16, %" in table
+    assert "avg@16, %" not in table
 
 
 # --- figures ------------------------------------------------------------------------------------------------------
@@ -494,7 +502,7 @@ def test_one_seed_of_two_methods_is_drawn_without_intervals(tmp_path: Path) -> N
     gain, _ = against_uniform_figure.draw(training).axes
     assert [text.get_text() for text in gain.texts] == ["19.00 (1 seed)"]
     table = readable(training_summary(training))
-    assert table["against Uniform"].tolist() == ["19.00 pp", ""]
+    assert table["against Uniform, points"].tolist() == ["19.00", ""]
 
 
 def test_without_evaluations_the_rest_is_drawn(tmp_path: Path) -> None:
@@ -505,7 +513,7 @@ def test_without_evaluations_the_rest_is_drawn(tmp_path: Path) -> None:
     training = load_training(tmp_path / "study")
     assert "no figure accuracy: no held-out evaluation was recorded" in notes(training)
     assert readable(training_summary(training)).columns.tolist() == [
-        *("allocator", "seeds", "effective groups", "responses", "updates", "minutes")
+        *("allocator", "seeds", "effective groups, %", "responses", "updates", "minutes")
     ]
 
 
@@ -523,14 +531,14 @@ def test_report_prints_tables_notes_and_paths_and_writes_the_summary(tmp_path: P
     directory = write_study(tmp_path / "study")
     running = write_run(directory, "uniform", seed=3, finish=False)
     text = printed(report_training(directory, directory / "figures"))
-    assert "20.00 ± 2.48 pp" in text
+    assert "20.00 ± 2.48" in text
     assert "not reached" in text
     joined = text.replace("\n", "")
     assert f"note: not finished, left out: {running.name}" in joined
     assert "figures/against_uniform.png" in joined
     assert "svg" not in joined
     summary = (directory / "summary.md").read_text()
-    assert summary.startswith("| allocator | accuracy at start |")
+    assert summary.startswith("| allocator | seeds | accuracy at start, % |")
     assert "3 seeds; M = 10 prompts" in summary
     assert f"\n- not finished, left out: {running.name}\n" in summary
 

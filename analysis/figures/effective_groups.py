@@ -54,7 +54,6 @@ def draw(training: Training) -> Figure:
             rates = pd.concat([moving_rate(rounds, window) for _, rounds in runs])
             found = curve(rates.assign(rate=100.0 * rates["rate"]), "round", "round", "rate")
             draw_line(axes, found, method, look(method).name, marked=max(1, horizon // _MARKERS))
-        axes.set_xlim(0.0, horizon)
         axes.set_ylim(bottom=0.0)
         axes.set_xlabel("round")
         over = "of the round" if window == 1 else f"of the last {window} rounds"

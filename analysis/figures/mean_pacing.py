@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from analysis.curves import curve, draw_line
 from analysis.figures.pacing import CAPTION, pacing_gap
-from analysis.layout import describe_training, legend_below, make_panels, set_heading
+from analysis.layout import describe_training, legend_below, make_panels, plain, set_heading
 from analysis.load_training import Training
 from analysis.style import REFERENCE, applied, in_order, look
 
@@ -32,7 +33,7 @@ def draw(training: Training) -> Figure:
             marked = max(1, horizon // _MARKERS)
             draw_line(axes, curve(found, "round", "round", "gap"), method, look(method).name, marked)
         axes.axhline(0.0, color=REFERENCE, linewidth=0.9, linestyle="--")
-        axes.set_xlim(0.0, horizon)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: plain(number)))
         axes.set_xlabel("round")
         axes.set_ylabel("responses ahead of an even pace")
         legend_below(axes, columns=3)

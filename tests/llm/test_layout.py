@@ -32,9 +32,7 @@ def test_each_response_has_one_row(units, responses_per_unit, processes):
     assert set(fillers.tolist()) <= {int(wave.allocation.prompts[-1])}
 
 
-@given(
-    waves=st.lists(WAVES, min_size=1, max_size=4), responses_per_unit=st.integers(1, 5), processes=st.integers(1, 5)
-)
+@given(waves=st.lists(WAVES, min_size=1, max_size=4), responses_per_unit=st.integers(1, 5), processes=st.integers(1, 5))
 def test_places_of_all_processes_cover_the_round_once(waves, responses_per_unit, processes):
     layouts = [layout(units, responses_per_unit, processes) for units in waves]
     places = [local_rows(layouts, process).tolist() for process in range(processes)]

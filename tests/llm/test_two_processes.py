@@ -89,7 +89,9 @@ class Scripted(AllocatedGRPOTrainer):
 
 def sometimes_none(completions, **_):
     """Digits, and nothing to say of some responses."""
-    return [None if text[:1] in "pqrs" else reward for text, reward in zip(completions, digits(completions), strict=True)]
+    return [
+        None if text[:1] in "pqrs" else reward for text, reward in zip(completions, digits(completions), strict=True)
+    ]
 
 
 # Sizes of the problem, then what else is asked for. Rows do not divide evenly where g is odd.
