@@ -1,4 +1,4 @@
-"""Evaluating at the start of rounds: a run resumed there evaluates there again, with the same result."""
+"""Evaluating at the start of rounds, and a record that is on disk before a checkpoint is taken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from llm.trainer import AllocatedGRPOTrainer
 
 
 class EvaluateBeforeRounds(TrainerCallback):
-    """Calls ``evaluate`` before round 0 and before every round that ``every`` divides; 0 before round 0 only."""
+    """Calls ``evaluate`` before round 0 and before every round that ``every`` divides; 0 before round 0 only.
+
+    A run that is resumed there evaluates there again, with the same result.
+    """
 
     def __init__(self, trainer: AllocatedGRPOTrainer, every: int, evaluate: Callable[[], None]):
         self._trainer, self._every, self._evaluate = trainer, every, evaluate
@@ -21,3 +24,18 @@ class EvaluateBeforeRounds(TrainerCallback):
         round_index, inside = divmod(state.global_step, self._trainer.steps_per_round)
         if not inside and (round_index % self._every == 0 if self._every else round_index == 0):
             self._evaluate()
+
+
+class FlushBeforeCheckpoints(TrainerCallback):
+    """Calls ``flush`` at the end of a step that a checkpoint follows; TRL takes one at the end of training too.
+
+    Add it after the trainer is made, so that the step's round is recorded by then.
+    """
+
+    def __init__(self, flush: Callable[[], None]):
+        self._flush = flush
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Where a checkpoint is about to be taken."""
+        if control.should_save:
+            self._flush()

@@ -18,18 +18,17 @@ _MEMORY = 0.9  # of the smoothed numbers on the progress bar
 
 
 class TrainRecorder:
-    """Records rounds and evaluations; everything is on disk before a checkpoint is taken.
+    """Records rounds and evaluations; call ``flush`` before a checkpoint is taken.
 
     Args:
         writer: the run's record; None records nothing (processes other than the first).
         ledger: the training's.
-        save_every: rounds between checkpoints.
         label: on the progress bar.
         quiet: no progress bar.
     """
 
-    def __init__(self, writer: RunWriter | None, ledger: BudgetLedger, save_every: int, label: str, quiet: bool):
-        self._writer, self.ledger, self._save_every = writer, ledger, save_every
+    def __init__(self, writer: RunWriter | None, ledger: BudgetLedger, label: str, quiet: bool):
+        self._writer, self.ledger = writer, ledger
         self._smooth: dict[str, float] = {}
         self._shown: dict[str, str] = {}
         self._bar = tqdm(
@@ -41,9 +40,12 @@ class TrainRecorder:
         """Record one round and move the bar."""
         if self._writer is not None:
             append_round(self._writer, view)
-            if (view.index + 1) % self._save_every == 0:
-                self._writer.flush()
         self._show(view)
+
+    def flush(self) -> None:
+        """Put all rounds and evaluations so far on disk."""
+        if self._writer is not None:
+            self._writer.flush()
 
     def _show(self, view: RoundView) -> None:
         self._bar.update(self.ledger.responses - self._bar.n)

@@ -98,7 +98,7 @@ def prepare(settings: TrainSettings) -> Session:
     if settings.eval_task is not None:
         evaluation_task = _loaded(settings.eval_task, replace(settings, num_prompts=0), tokenizer)
     problem = settings.problem(len(task.train))
-    run = _run_settings(settings, settings.allocator, problem, weights_digest(model))
+    run = run_settings(settings, settings.allocator, problem, weights_digest(model))
     return Session(settings, model, tokenizer, task, evaluation_task, problem, run)
 
 
@@ -112,7 +112,8 @@ def _loaded(text: str, settings: TrainSettings, tokenizer: Any) -> Task:
     return drop_long(task, length, settings.max_prompt_tokens, settings.strict)
 
 
-def _run_settings(settings: TrainSettings, allocator: str, problem: AllocationProblem, weights: str) -> RunSettings:
+def run_settings(settings: TrainSettings, allocator: str, problem: AllocationProblem, weights: str) -> RunSettings:
+    """What identifies the run of an allocator; ``weights`` is the digest of the weights that it starts from."""
     method = Method.parse(allocator)
     return RunSettings(
         source="llm",
@@ -137,7 +138,7 @@ def run_training(session: Session, quiet: bool = False) -> Path:
     """
     from transformers import PrinterCallback
 
-    from llm.callbacks import EvaluateBeforeRounds
+    from llm.callbacks import EvaluateBeforeRounds, FlushBeforeCheckpoints
     from llm.grpo_settings import grpo_config
     from llm.sampling import transformers_generate
     from llm.trainer import AllocatedGRPOTrainer
@@ -168,9 +169,7 @@ def run_training(session: Session, quiet: bool = False) -> Path:
                 peft_config=_lora(settings),
             )
         trainer.remove_callback(PrinterCallback)
-        recorder = trainer.on_round = TrainRecorder(
-            writer, trainer.ledger, settings.save_every, session.run.method, quiet or not main
-        )
+        recorder = trainer.on_round = TrainRecorder(writer, trainer.ledger, session.run.method, quiet or not main)
         generate: Generate
         if settings.engine == "transformers":
             generate = transformers_generate(trainer.model, session.tokenizer)
@@ -203,6 +202,7 @@ def run_training(session: Session, quiet: bool = False) -> Path:
         trainer.add_callback(
             EvaluateBeforeRounds(trainer, settings.eval_every, lambda: evaluate(settings.eval_samples))
         )
+        trainer.add_callback(FlushBeforeCheckpoints(recorder.flush))
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
         evaluate(settings.eval_samples)
         if settings.final_samples and settings.final_samples != settings.eval_samples:
@@ -256,7 +256,7 @@ def _allocator(session: Session, rates: MeasuredRates) -> Allocator:
     if method.name == "random_matched" and "schedule" not in options:
         matched = str(options.pop("matches", "cero"))
         weights = session.run.scenario["weights"]
-        run = _run_settings(session.settings, matched, session.problem, weights)
+        run = run_settings(session.settings, matched, session.problem, weights)
         folder = session.settings.directory / run.run_id
         if not (folder / "groups.parquet").exists():
             raise RecordError(

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -19,9 +19,12 @@ from tqdm import tqdm
 
 from cerolab.cli import launch
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
-from cerolab.records import pack_experiment, pack_tables
+from cerolab.records import pack_experiment, pack_tables, read_infos
 from llm.presets import PRESETS
 from llm.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from llm.session import Session
 
 HELP = """Compare allocators in real training: every method, seed and task, all with the same pool, the same start and
 the same budget of responses.
@@ -39,6 +42,7 @@ QUICK = {
     "seeds": 1,
     "settings": {"num-heldout": 1000, "eval-every": 5, "eval-temperature": 1.0, "final-samples": 0},
 }
+Chain = tuple[TrainSettings, ...]  # runs that are done one after the other
 METHODS = ("uniform", "oracle(recovery=8)", "cero", "random_matched", "cero_fixed", "cero_preset", "cero_greedy")
 
 
@@ -82,7 +86,7 @@ class StudySettings:
     def _name_of(self, task: str) -> str:
         return f"{self.name}-{re.sub('[^A-Za-z0-9]+', '-', task).strip('-')}"
 
-    def chains(self) -> list[tuple[TrainSettings, ...]]:
+    def chains(self) -> list[Chain]:
         """Runs to do, seed after seed; the runs of a chain are done one after the other.
 
         Raises:
@@ -136,15 +140,44 @@ def study(
     quiet
         No progress bar.
     """
-    chains = settings.chains()
+    asked = settings.chains()
+    chains = _missing(asked)
     total = sum(map(len, chains))
+    if done := sum(map(len, asked)) - total:
+        tqdm.write(f"{done} of {total + done} runs are done already")
     workers = workers or os.cpu_count() or 1
-    with tqdm(total=total, unit="run", disable=quiet, smoothing=0, dynamic_ncols=True, desc=settings.name) as bar:
-        pool = ProcessPoolExecutor(min(workers, len(chains)), get_context("spawn"), max_tasks_per_child=1)
+    if chains:
+        _train(chains, min(workers, len(chains)), total, settings.name, quiet)
+    _report(settings)
+
+
+def _missing(chains: list[Chain]) -> list[Chain]:
+    """Chains with a run that is not finished, in a folder or in the packed tables; the models are made on the way."""
+    from llm.session import prepare, run_settings
+
+    sessions: dict[str, Session] = {}
+    left = []
+    for chain in chains:
+        task, directory = chain[0].task, chain[0].directory
+        if task not in sessions:
+            sessions[task] = prepare(chain[0])
+        session = sessions[task]
+        done = read_infos(directory) if directory.is_dir() else {}
+        weights = session.run.scenario["weights"]
+        ids = [run_settings(run, run.allocator, session.problem, weights).run_id for run in chain]
+        if not all(run_id in done for run_id in ids):
+            replayed = (directory / ids[0]).is_dir()  # else its groups are needed anew
+            left.append(
+                tuple(run for run, run_id in zip(chain, ids, strict=True) if run_id not in done or not replayed)
+            )
+    return left
+
+
+def _train(chains: list[Chain], workers: int, total: int, name: str, quiet: bool) -> None:
+    with tqdm(total=total, unit="run", disable=quiet, smoothing=0, dynamic_ncols=True, desc=name) as bar:
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=1)
         try:
-            pending: dict[Future[int], tuple[TrainSettings, ...]] = {
-                pool.submit(_train_chain, chain): chain for chain in chains
-            }
+            pending: dict[Future[int], Chain] = {pool.submit(_train_chain, chain): chain for chain in chains}
             while pending:
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:
                     bar.update(future.result())
@@ -155,10 +188,9 @@ def study(
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    _report(settings)
 
 
-def _train_chain(chain: tuple[TrainSettings, ...]) -> int:
+def _train_chain(chain: Chain) -> int:
     from llm.session import prepare, run_training
 
     for settings in chain:
