@@ -102,7 +102,7 @@ class StudySettings:
             raise InvalidValueError("seeds", self.seeds, "is below 1", "use 5, say")
         given: Mapping[str, Any] = {
             **PRESETS[self.preset],
-            **{name.replace("-", "_"): value for name, value in self.settings.items()},
+            **{name.replace("-", "_"): _typed(name.replace("-", "_"), value) for name, value in self.settings.items()},
             "threads": 1,
             "out": self.out,
             "save_model": False,
@@ -123,6 +123,19 @@ class StudySettings:
                     run.check()
                     chains.append((run, *(matched if method == "cero" else [])))
         return chains
+
+
+def _typed(name: str, value: Any) -> Any:
+    """A setting given as text in the type of its default."""
+    default = getattr(TrainSettings(), name)
+    if not isinstance(value, str) or isinstance(default, str) or default is None:
+        return value
+    try:
+        return {"true": True, "false": False}[value.lower()] if isinstance(default, bool) else type(default)(value)
+    except (KeyError, ValueError, TypeError):
+        raise InvalidValueError(
+            f"settings.{name}", value, f"is no {type(default).__name__}", f"the default is {default!r}"
+        ) from None
 
 
 def study(

@@ -138,6 +138,13 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             self._view.seconds["train"] += self._step_ended - began
         return loss
 
+    def _run_epoch(self, *given: Any, **named: Any) -> None:
+        """TRL's, unless a checkpoint has brought back a training that had spent its budget."""
+        if self.allocator.done:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*given, **named)
+
     def _prepare_inputs(self, inputs: Any) -> Any:
         return inputs if self.model.training else super()._prepare_inputs(inputs)
 

@@ -305,7 +305,7 @@ def test_the_oracle_measures_beside_the_budget(model_folder, tmp_path, one_text)
 
 
 def test_stopped_between_two_measurements_the_oracle_goes_on_with_the_same_rates(model_folder, tmp_path):
-    given = {"allocator": "oracle(recovery=8)", "oracle_every": 3, "save_every": 2}
+    given = {"allocator": "oracle(recovery=8)", "oracle_every": 3, "save_every": 2}  # stopped at 5, back to 4
     whole = trained(settings(model_folder, tmp_path / "whole", **given))
     from llm.recorder import TrainRecorder
 
@@ -320,6 +320,18 @@ def test_stopped_between_two_measurements_the_oracle_goes_on_with_the_same_rates
         trained(settings(model_folder, tmp_path / "stopped", **given))
     again = trained(settings(model_folder, tmp_path / "stopped", **given))
     assert [entry["round"] for entry in again.info["resumed"]] == [4]
+    assert_same_record(again, whole)
+
+
+def test_a_training_that_had_spent_its_budget_early_is_not_trained_on(model_folder, tmp_path):
+    given = {"allocator": "cero(price=0.0)", "capacity": 20}
+    whole = trained(settings(model_folder, tmp_path / "whole", **given))
+    assert whole.info["results"]["rounds"] < 9
+    assert whole.info["results"]["unspent_units"] == 0
+    with patch("llm.session._finish", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        trained(settings(model_folder, tmp_path / "stopped", **given))
+    again = trained(settings(model_folder, tmp_path / "stopped", **given))
+    assert again.info["resumed"][0]["round"] == whole.info["results"]["rounds"]
     assert_same_record(again, whole)
 
 
