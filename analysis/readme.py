@@ -15,9 +15,11 @@ from typing import Annotated, Any
 import pandas as pd
 from cyclopts import App, Parameter
 
-from analysis.layout import describe
+from analysis.layout import describe, describe_training
 from analysis.load import load_sweep
+from analysis.load_training import load_training
 from analysis.tables import sweep_summary, to_markdown
+from analysis.training_tables import readable, training_summary
 from cerolab.errors import CerolabError, RecordError, UnknownNameError
 from cerolab.records.files import read_json
 
@@ -69,10 +71,24 @@ def benchmarks(results: Path) -> str:
     return f"{table}\n\nMeasured on {machine}."
 
 
+def training(results: Path) -> str:
+    """One table a pool of the committed study of real training."""
+    directories = sorted((results / "llm").glob("study-*"))
+    if not directories:
+        raise RecordError(f"{results / 'llm'}: no study; make it with `python -m llm.study`")
+    parts = []
+    for directory in directories:
+        found = load_training(directory)
+        table = to_markdown(readable(training_summary(found)))
+        parts.append(f"{directory.name}:\n\n{table}\n\n{describe_training(found, bands=False)}")
+    return "\n\n".join(parts)
+
+
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "regret_table": regret_table,
     "paper_scale": paper_scale,
     "benchmarks": benchmarks,
+    "training": training,
 }
 
 

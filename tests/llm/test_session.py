@@ -173,7 +173,7 @@ def test_killed_by_the_system_and_started_again_the_record_is_the_same(model_fol
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with (tmp_path / "output").open("w") as output:
         killed = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
-        while not list((tmp_path / "killed").rglob(f"checkpoint-10/{checkpoint.FILE}")):
+        while not list((tmp_path / "killed").rglob(f"checkpoint-*/{checkpoint.FILE}")):
             assert killed.poll() is None, (tmp_path / "output").read_text()
             time.sleep(0.005)
         killed.send_signal(signal.SIGKILL)
@@ -184,7 +184,7 @@ def test_killed_by_the_system_and_started_again_the_record_is_the_same(model_fol
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     again = read_run(path)
-    assert again.info["resumed"][0]["round"] in (10, 15)
+    assert again.info["resumed"][0]["round"] >= 5
     assert again.info["results"]["responses"] == again.table("groups")["responses"].sum() <= 4 * 360
     assert again.path.name == whole.path.name
     assert_same_record(again, whole)
