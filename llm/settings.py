@@ -9,6 +9,7 @@ from typing import Any
 from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.method import Method
+from cerolab.registry import import_plugins
 
 ENGINES = ("transformers", "vllm", "vllm-server")
 DTYPES = ("float32", "bfloat16")
@@ -26,6 +27,8 @@ class TrainSettings:
         Folder of all results.
     allocator
         Who decides which prompts get rollouts, options in brackets: "cero(price=0.3)".
+    plugins
+        Modules to import first, which register allocators of your own.
     seed
         Of sampling, of the allocator, and of LoRA's weights.
     model
@@ -134,6 +137,7 @@ class TrainSettings:
     name: str = "train"
     out: Path = Path("results")
     allocator: str = "cero"
+    plugins: tuple[str, ...] = ()
     seed: int = 0
     model: str = "tiny"
     dtype: str = "float32"
@@ -196,6 +200,7 @@ class TrainSettings:
         Raises:
             CerolabError: names the setting, its value and what would be right.
         """
+        import_plugins(self.plugins)
         for name, known in (
             ("engine", ENGINES),
             ("dtype", DTYPES),
@@ -221,6 +226,8 @@ class TrainSettings:
         if self.eval_temperature <= 0 or self.temperature <= 0:
             raise InvalidValueError("temperature", self.temperature, "is not positive", "use 1.0, say")
         Method.parse(self.allocator)
+        if self.num_prompts:
+            self.problem(self.num_prompts)
 
     def problem(self, num_prompts: int) -> AllocationProblem:
         """The allocation problem over a pool of ``num_prompts``."""
@@ -248,7 +255,7 @@ class TrainSettings:
 
 # Where and how often to write and to look, and what the record states elsewhere.
 _NOT_SCENARIO = frozenset(
-    {"name", "out", "allocator", "seed", "num_prompts", "num_rounds", "budget", "capacity", "max_units",
+    {"name", "out", "allocator", "plugins", "seed", "num_prompts", "num_rounds", "budget", "capacity", "max_units",
      "responses_per_unit", "saturation", "report_to", "logging_rounds", "threads", "save_every", "save_model",
      "vllm_url", "vllm_memory", "strict"}
 )  # fmt: skip

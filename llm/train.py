@@ -37,21 +37,24 @@ def train(
     Parameters
     ----------
     dry_run
-        Print what would run, and stop.
+        Print what would run, and stop; loads no weights and fetches nothing.
     quiet
         No progress bar.
     """
-    from llm import session as sessions
-
     console = Console()
     settings.check()
-    session = sessions.prepare(settings)
     if dry_run:
-        table = Table(title=f"{session.run.run_id}", show_header=False)
-        for name, text in sessions.dry_run(session).items():
+        os.environ["HF_HUB_OFFLINE"] = "1"  # a plan fetches nothing; read when the hub's client is imported
+        from llm.plan import plan
+
+        table = Table(title=f"{settings.allocator}, seed {settings.seed}", show_header=False)
+        for name, text in plan(settings).items():
             table.add_row(name, text)
         console.print(table)
         return
+    from llm import session as sessions
+
+    session = sessions.prepare(settings)
     if session.finished:
         console.print(f"this run is finished already: {session.directory}")
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from cerolab.errors import CerolabError, InvalidValueError
 from cerolab.method import Method
 from cerolab.records import method_label, provenance, read_infos
+from cerolab.registry import import_plugins
 from sim.experiment import Cell, missing_methods, run_method
 
 
@@ -110,20 +110,6 @@ def run_cells(
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     return total
-
-
-def import_plugins(plugins: Sequence[str]) -> None:
-    """Import modules that register allocators.
-
-    Raises:
-        InvalidValueError: a module cannot be imported; names it and where it was looked for.
-    """
-    for module in plugins:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            remedy = f"start in the folder that holds it ({Path.cwd()} is searched), or put it on PYTHONPATH"
-            raise InvalidValueError("plugins", module, f"cannot be imported: {error}", remedy) from None
 
 
 def _run_task(task: Task, stamp: dict[str, Any]) -> int:

@@ -12,7 +12,8 @@ from rich.console import Console
 from cerolab.cli import launch
 from cerolab.records import claim_directory, pack_experiment, read_infos
 from cerolab.records.files import write_text
-from sim.engine import import_plugins, run_cells
+from cerolab.registry import import_plugins
+from sim.engine import run_cells
 from sim.sweep_settings import QUICK, SweepSettings
 
 HELP = """Measure the regret of rollout allocators against the exact offline optimum.
