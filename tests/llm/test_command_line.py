@@ -22,6 +22,9 @@ from llm.settings import TrainSettings
 from llm.tiny import tiny_tokenizer
 from tests.llm.small import small_model
 
+# Cyclopts takes it for a mistake that a test lets it read sys.argv; here that is what is tested.
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
     "--num-prompts", "30", "--num-heldout", "20", "--num-rounds", "3", "--budget", "12", "--max-new-tokens", "3",
@@ -112,14 +115,14 @@ def test_what_cannot_be_is_refused_with_a_remedy(command, model, tmp_path, argum
 
 def test_a_mistyped_option_is_refused(command):
     status, text = command(train, "--alocator", "cero")
-    assert status == 1
+    assert status != 0
     assert "--allocator" in text
 
 
 def test_settings_from_a_file_a_preset_and_the_command_line(command, model, tmp_path):
     file = tmp_path / "settings.yaml"
     file.write_text(yaml.safe_dump({"name": "mine", "model": model, "num-prompts": 30, "num_rounds": 4, "budget": 12,
-                                    "out": str(tmp_path), "trl": {"top_k": 5}}))  # fmt: skip
+                                    "capacity": 5, "out": str(tmp_path), "trl": {"top_k": 5}}))  # fmt: skip
     status, text = command(train, "--config", file, "--preset", "tiny-paper", "--num-rounds", "3", "--dry-run")
     assert status == 0
     assert f"folder │ {tmp_path}/llm/mine" in text  # the file before the preset
@@ -127,7 +130,7 @@ def test_settings_from_a_file_a_preset_and_the_command_line(command, model, tmp_
     assert "held out │ 4,000 questions" in text  # the preset before the defaults
     file.write_text("num-runds: 3\n")
     status, text = command(train, "--config", file)
-    assert status == 1
+    assert status != 0
     assert "num-runds" in text
 
 
@@ -145,7 +148,8 @@ def test_a_training_from_the_command_line_tells_its_time_to_the_next_plan(comman
     status, text = command(train, *given, "--quiet", "--allocator", "uniform")
     assert status == 0
     assert "finished already" in text
-    _, text = command(train, *given, "--num-rounds", "300", "--budget", "1200", "--dry-run")
+    longer = [{"3": "300", "12": "1200"}.get(word, word) for word in SMALL[:8]]
+    _, text = command(train, *given[:4], *longer, *SMALL[8:], "--dry-run")
     assert re.search(r"time │ about [\d.]+ (seconds|minutes) without evaluations, at the speed of uniform-", text)
 
 
@@ -202,14 +206,20 @@ def test_evaluating_a_model_from_the_command_line(command, model, tmp_path):
     assert written["settings"]["model"] == model
     assert {score["suite"] for score in written["scores"]} >= {"all", "macro", "add22"}
     assert len([score for score in written["scores"] if score["problem"] != "all"]) == 20
-    for arguments, words in (
-        (["--samples", "-1"], "samples=-1"),
-        (["--temperature", "0"], "temperature"),
-        (["--num-heldout", "0"], "num_heldout"),
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--samples=-1"], "samples=-1 is below 0"),
+        (["--temperature", "0"], "temperature=0.0 is not positive"),
+        (["--num-heldout", "0"], "num_heldout=0 leaves no question"),
         (["--model", "/no/such/folder"], "is no folder"),
-    ):
-        status, text = command(evaluate, *given, *arguments) if "--model" not in arguments else command(
-            evaluate, *arguments
-        )  # fmt: skip
-        assert status == 1
-        assert words in text
+        (["--prompt-template", "?"], "lacks {prompt}"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_cannot_be_evaluated_is_refused(command, arguments, words):
+    status, text = command(evaluate, *arguments)
+    assert status == 1
+    assert words in text
