@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median as median_of
 from typing import Any
 
 from cyclopts import App
@@ -16,6 +17,11 @@ from rich.table import Table
 
 from cerolab.records import provenance
 from cerolab.records.files import write_json
+
+_TRAINERS = {
+    "allocated": "training of 0.8 M parameters on a CPU, 64 groups of 8: allocated trainer against TRL's, equal work",
+    "defaults": "the same, rows without advantage left out and prompts read once",
+}
 
 app = App(name="python -m benchmarks.run", help=__doc__, version=None)
 
@@ -95,6 +101,13 @@ def _rows(entries: dict[str, Any], sweep_seconds: float | None) -> list[dict[str
     horizon = entries["test_simulated_horizon[1000-cero]"]
     rate = horizon["extra_info"]["prompt_rounds"] / horizon["stats"]["median"]
     rows.append(_row("simulator with CERO, M = 1,000, prompts x rounds a second", "none", f"{rate / 1e6:.1f} million"))
+    if "test_training" in entries:  # needs the extra llm
+        found = entries["test_training"]["extra_info"]
+        for kind, what in _TRAINERS.items():
+            speed, ratios = found["seconds_per_million_tokens"], found[f"{kind}_to_stock"]
+            text = f"{speed[kind]:.0f} s a million tokens, TRL's own {speed['stock']:.0f} s, "
+            text += f"ratio {median_of(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            rows.append(_row(what, "none", text))
     if sweep_seconds is not None:
         name = "default sweep: CERO and uniform at K = 50 ... 10,000, ablations to 1,000; M = 1,000, 4 populations, "
         name += "10 seeds; and three more studies"
