@@ -57,6 +57,35 @@ def group_advantages(
     return torch.nan_to_num(advantages_N, nan=0.0), flat_N
 
 
+def round_advantages(
+    rewards_NF: Tensor,
+    weights_F: Tensor,
+    prompt_N: Tensor,
+    trained_N: Tensor,
+    scale_rewards: str,
+    aggregation: str,
+    clip: float | None,
+) -> tuple[Tensor, Tensor]:
+    """Advantages of a whole round: the responses to a prompt are one group, in whatever waves they came.
+
+    Args:
+        rewards_NF, weights_F, scale_rewards, aggregation: see ``group_advantages``.
+        prompt_N: int64 [N].
+        trained_N: bool [N]; other responses belong to no group.
+        clip: bound on the size of an advantage; None for none.
+
+    Returns:
+        advantages float [N], 0 where not trained on; of the trained ones, whether their group is flat.
+    """
+    advantage_N = torch.zeros(len(rewards_NF))
+    flat = torch.ones(1, dtype=torch.bool)
+    if trained_N.any():
+        advantage_N[trained_N], flat = group_advantages(
+            rewards_NF[trained_N], weights_F, prompt_N[trained_N], scale_rewards, aggregation
+        )
+    return advantage_N if clip is None else advantage_N.clamp(-clip, clip), flat
+
+
 def _mean(values: Tensor) -> Tensor:
     return torch.nanmean(values, dim=0, keepdim=True)
 

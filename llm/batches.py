@@ -70,3 +70,9 @@ def trim(rows: Rows) -> Rows:
 def deal(index_N: Tensor, count: int) -> list[Tensor]:
     """``count`` contiguous shares whose sizes differ by one at most, as TRL's own even split where it divides."""
     return list(torch.tensor_split(index_N, count))
+
+
+def worth_training(index_N: Tensor, advantage_N: Tensor) -> Tensor:
+    """Of the rows at ``index_N`` those with an advantage; one at least, so that the optimizer steps as with all."""
+    kept = index_N[advantage_N[index_N] != 0]
+    return kept if len(kept) else index_N[:1]

@@ -27,11 +27,12 @@ from cerolab import Allocator, BudgetLedger, Feedback, Wave
 from cerolab.errors import InvalidValueError
 from cerolab.records.rounds import RoundView, mixed_groups
 from llm import checkpoint
-from llm.advantages import combined_reward, group_advantages
-from llm.batches import Rows, deal, join, pick, trim
+from llm.advantages import combined_reward, round_advantages
+from llm.batches import Rows, deal, join, pick, trim, worth_training
 from llm.compatibility import check_settings, steps_per_round
+from llm.feedback import wave_feedback
 from llm.layout import Layout, local_rows
-from llm.rewards import RewardError, guarded
+from llm.rewards import guarded
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +170,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             with self._timed("observe"):
                 self.allocator.observe(allocation, feedback)
             view.waves.append(Wave(allocation, feedback))
-            rewards.append(reward_NF.double())
+            rewards.append(reward_NF)
             tokens.append(np.bincount(layout.entry_N, token_N.cpu(), allocation.num_groups).astype(np.int64))
             if allocation.last_wave:
                 break
@@ -177,7 +178,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         view.trained = self.allocator.training_mask(view.waves)
         self.ledger.count_tokens(int(view.tokens.sum()))
         self.ledger.end_round(updated=bool(view.trained.any()))
-        return self._cut(waves, [reward.to(torch.float32) for reward in rewards], view)
+        return self._cut(waves, rewards, view)
 
     def close_round(self, control: Any) -> None:
         """After an optimizer step: where it was the round's last, report the round; stop when the budget is spent."""
@@ -256,21 +257,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             reward_N = combined_reward(reward_NF, self.reward_weights.cpu()).double().numpy()
         else:
             reward_N = reward_NF[:, self._feedback_column].double().numpy()
-        graded_N = ~np.isnan(reward_N)
-        if not graded_N.all() and self._on_bad_reward == "error":
-            prompt = int(layout.allocation.prompts[layout.entry_N[~graded_N][0]])
-            raise RewardError(
-                f"no reward function graded a response to prompt {prompt} (row {prompt} of train_dataset); return a "
-                "number for every response, or train with on_bad_reward='skip'"
-            )
-        entry_N, known_N, groups = layout.entry_N[graded_N], reward_N[graded_N], layout.allocation.num_groups
-        binary = bool(np.isin(known_N, (0.0, 1.0)).all())
-        self._metrics["train"]["rewards/ungraded"].append(float((~graded_N).sum()))
-        return Feedback(
-            np.bincount(entry_N, minlength=groups),
-            np.bincount(entry_N, known_N, groups),
-            None if binary else np.bincount(entry_N, known_N**2, groups),
-        )
+        self._metrics["train"]["rewards/ungraded"].append(float(np.isnan(reward_N).sum()))
+        return wave_feedback(layout, reward_N, self._on_bad_reward)
 
     # --- from rows to micro-batches ---------------------------------------------------------------------------------
 
@@ -280,20 +268,16 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         idle: list[Rows | None] = [None] * self.args.steps_per_generation
         if not waves:
             return idle
-        reward_NF = torch.cat(rewards)
         trained_N, prompt_N = _rows_of(view, self.allocator.problem.responses_per_unit)
-        advantage_N = torch.zeros(len(reward_NF))
-        flat_N = torch.ones(1, dtype=torch.bool)
-        if trained_N.any():
-            advantage_N[trained_N], flat_N = group_advantages(
-                reward_NF[trained_N],
-                self.reward_weights.cpu(),
-                prompt_N[trained_N],
-                str(self.scale_rewards),
-                self.multi_objective_aggregation,
-            )
-        if self._advantage_clip is not None:
-            advantage_N.clamp_(-self._advantage_clip, self._advantage_clip)
+        advantage_N, flat_N = round_advantages(
+            torch.cat(rewards),
+            self.reward_weights.cpu(),
+            prompt_N,
+            trained_N,
+            str(self.scale_rewards),
+            self.multi_objective_aggregation,
+            self._advantage_clip,
+        )
         self._repair_logs(advantage_N, flat_N, [layout for _, layout in waves])
         if not trained_N.any():
             return idle
@@ -310,7 +294,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         accumulation, size = self.args.gradient_accumulation_steps, self.args.per_device_train_batch_size
         steps, processes = self.args.steps_per_generation // accumulation, self.accelerator.num_processes
         shares = deal(order, steps)
-        kept = [self._worth_training(share, rows["advantages"].cpu()) for share in shares]
+        advantage_N = rows["advantages"].cpu()
+        kept = [worth_training(share, advantage_N) if self._may_skip else share for share in shares]
         mask = rows["completion_mask"] * rows.get("tool_mask", 1)
         counts = [*map(len, kept), *map(len, shares), int(mask[order].sum())]
         counts_P = self.accelerator.gather(torch.tensor(counts, device=self.accelerator.device)).view(processes, -1)
@@ -330,13 +315,6 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                     batch["loss_scale"] = torch.tensor(accumulation / count)
                 micro_batches.append(batch)
         return micro_batches
-
-    def _worth_training(self, share: Tensor, advantage_N: Tensor) -> Tensor:
-        """The rows that carry a gradient; one at least, so that the optimizer steps as it would with all of them."""
-        if not self._may_skip or not len(share):
-            return share
-        kept = share[advantage_N[share] != 0]
-        return kept if len(kept) else share[:1]
 
     def _compute_loss(self, model: Any, inputs: Rows) -> Tensor:
         """TRL's loss, from a mean over the rows at hand to one over the rows of the whole optimizer step."""

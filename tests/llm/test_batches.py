@@ -64,6 +64,8 @@ def test_join_keeps_every_row(waves):
     assert "num_items_in_batch" not in rows
     assert set(rows["prompt_ids"][rows["prompt_mask"] == 0].tolist()) <= {PAD}
     assert set(rows["completion_ids"][rows["completion_mask"] == 0].tolist()) <= {PAD}
+    assert bool((rows["prompt_mask"].diff(dim=1) >= 0).all())  # padding on the left
+    assert bool((rows["completion_mask"].diff(dim=1) <= 0).all())  # and on the right
     for key in ("prompt_mask", "completion_mask", "old_per_token_logps"):
         part = "prompt_ids" if "prompt" in key else "completion_ids"
         assert rows[key].shape == rows[part].shape

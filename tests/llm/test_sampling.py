@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from llm.prefill import share_prefill
 from llm.sampling import answer_probability, at_rest, transformers_generate
@@ -23,18 +24,30 @@ def tokenizer():
     return tiny_tokenizer()
 
 
-def sharp_model(attention="eager"):
-    """Random, but with opinions: the untrained small model takes all tokens for equally likely."""
-    model = small_model().eval()
+def sharp_model(kind="rotary", attention="eager"):
+    """Random, but with opinions that depend on the whole prompt: the untrained small model hardly looks at it."""
+    if kind == "rotary":
+        model = small_model().eval()
+        norm = model.model.norm
+    else:
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(
+            GPT2Config(vocab_size=48, n_positions=64, n_embd=16, n_layer=2, n_head=2, eos_token_id=2, bos_token_id=1)
+        ).eval()
+        norm = model.transformer.ln_f
     with torch.no_grad():
-        model.model.norm.weight *= 15
+        for name, weight in model.named_parameters():
+            if weight.dim() == 2 and "embed" not in name and "wte" not in name:
+                weight *= 12
+        norm.weight *= 15
     model.set_attn_implementation(attention)
     return model
 
 
-@pytest.fixture(scope="module")
-def model():
-    return sharp_model()
+@pytest.fixture(scope="module", params=["rotary", "absolute"])
+def model(request):
+    """Positions relative to each other, as most models have them, and counted from the prompt's first token."""
+    return sharp_model(request.param)
 
 
 def tokens(tokenizer, texts):
@@ -105,16 +118,22 @@ def greedy(model, prompts, pad, **given):
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("kind", ["rotary", "absolute"])
 @settings(max_examples=15)
 @given(groups=st.lists(st.tuples(PROMPT, st.integers(1, 4)), min_size=1, max_size=5), data=st.data())
-def test_prompts_read_once_get_the_same_responses(tokenizer, attention, groups, data):
+def test_prompts_read_once_get_the_same_responses(tokenizer, kind, attention, groups, data):
     """Groups of any size, prompts of any length, the same prompt in two groups, rows in any order."""
     rows = data.draw(st.permutations([prompt for prompt, size in groups for _ in range(size)]))
     prompts = tokens(tokenizer, rows)
-    plain, shared = sharp_model(attention), sharp_model(attention)
+    plain, shared = sharp_model(kind, attention), sharp_model(kind, attention)
     share_prefill(shared)
     one, other = (greedy(model, prompts, tokenizer.pad_token_id) for model in (plain, shared))
     assert one.tolist() == other.tolist()
+
+
+def test_the_responses_depend_on_what_is_read_once(tokenizer):
+    made = greedy(sharp_model(), tokens(tokenizer, ["1+2=", "7+2=", "1-2=", "31="]), tokenizer.pad_token_id)
+    assert len({tuple(row[4:]) for row in made.tolist()}) >= 3
 
 
 def test_each_distinct_prompt_is_read_once(tokenizer):

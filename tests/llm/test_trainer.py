@@ -295,12 +295,13 @@ def test_or_a_counted_skip_and_never_a_silent_zero(tmp_path, kind, ungraded, cap
     views = []
     trainer = allocated(tmp_path, method="cero", reward=failing(kind), on_bad_reward="skip", on_round=views.append)
     run(trainer)
-    wave = views[4].waves[0]
+    view = [view for view in views if view.waves[0].allocation.num_groups][2]  # the third call of the judge fails
+    wave, entry = view.waves[0], trainer.state.log_history[view.index]
     assert int(np.sum(wave.allocation.units)) * 4 - int(np.sum(wave.feedback.num_responses)) == ungraded
-    assert trainer.state.log_history[4]["rewards/ungraded"] == ungraded
+    assert entry["rewards/ungraded"] == ungraded
     if kind != "none":
         assert "judge" in caplog.text
-        assert trainer.state.log_history[4]["rewards/judge/bad"] > 0
+        assert entry["rewards/judge/bad"] > 0
 
 
 def test_graded_rewards_reach_the_allocator(tmp_path):

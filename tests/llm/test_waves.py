@@ -69,7 +69,7 @@ def test_both_waves_are_generated_counted_and_trained_on(tmp_path):
 
 
 def test_a_prompt_of_both_waves_is_one_group(tmp_path, monkeypatch):
-    import llm.trainer as module
+    import llm.advantages as module
 
     seen, plain = [], module.group_advantages
 
