@@ -213,6 +213,11 @@ def test_fillers_are_never_generated(played):
     for scenario in SCENARIOS:
         spent = alone[scenario]["ledger"]["responses"]
         assert spent == alone[scenario]["made"] == sum(rank[scenario]["made"] for rank in both), scenario
+        waves = [wave for found in alone[scenario]["allocations"] for wave in found]
+        odd = [sum(units) * SCENARIOS[scenario][1].get("responses_per_unit", 4) % 2 for _, units in waves]
+        assert sum(odd) == both[0][scenario]["made"] - both[1][scenario]["made"], scenario  # the second has the fillers
+        assert any(odd) == (SCENARIOS[scenario][1] is not EVEN), scenario
+    assert alone["scheduled, grpo"]["allocations"][0] == [([5], [1])]  # one response, hence none in the second process
 
 
 def test_resumed_together_they_end_at_the_same_weights(played):
