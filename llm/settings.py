@@ -243,6 +243,11 @@ class TrainSettings:
         )
 
     @property
+    def steps_per_round(self) -> int:
+        """Optimizer steps of a round."""
+        return self.updates_per_round * self.num_iterations
+
+    @property
     def directory(self) -> Path:
         """Folder of the experiment."""
         return self.out / "llm" / self.name

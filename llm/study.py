@@ -204,7 +204,8 @@ def _train(chains: list[Chain], workers: int, total: int, name: str, quiet: bool
 
 
 def _train_chain(chain: Chain) -> int:
-    from llm.session import prepare, run_training
+    from llm.run import run_training
+    from llm.session import prepare
 
     for settings in chain:
         try:

@@ -52,21 +52,23 @@ def train(
             table.add_row(name, text)
         console.print(table)
         return
-    from llm import session as sessions
+    from llm.run import run_training
+    from llm.session import prepare
 
-    session = sessions.prepare(settings)
+    session = prepare(settings)
     if session.finished:
         console.print(f"this run is finished already: {session.directory}")
     else:
-        sessions.run_training(session, quiet)
+        run_training(session, quiet)
     if int(os.environ.get("RANK", "0")):  # the first process reports; only it knows when the record is whole
         return
     results = read_run(session.directory).info["results"]
-    console.print(
-        f"{session.run.method}: {results['responses']:,} responses, {results['updates']} updates, "
-        f"held-out accuracy {results['heldout_start']:.4f} -> {results['heldout_end']:.4f}, "
-        f"effective groups {results['effective_group_rate']:.3f}; records in {session.directory}"
-    )
+    told = [f"{results['responses']:,} responses", f"{results['updates']} updates"]
+    if results["heldout_end"] is not None:
+        told.append(f"held-out accuracy {results['heldout_start']:.4f} -> {results['heldout_end']:.4f}")
+    if results["effective_group_rate"] is not None:
+        told.append(f"effective groups {results['effective_group_rate']:.3f}")
+    console.print(f"{session.run.method}: {', '.join(told)}; records in {session.directory}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from llm import checkpoint
 from llm.evaluation import Evaluator
 from llm.oracle_rates import MeasuredRates
 from llm.pretrain import _padded
-from llm.session import prepare, run_training
+from llm.run import run_training
+from llm.session import prepare
 from llm.settings import TrainSettings
 from llm.tasks import load_task
 from llm.tiny import tiny_tokenizer
@@ -194,7 +195,7 @@ def stages(kill):
     """Patches that call ``kill`` at some moment of a training, each with a name."""
     from cerolab import BudgetLedger
     from cerolab.records import RunWriter
-    from llm import session
+    from llm import run
     from llm.recorder import TrainRecorder
     from llm.trainer import AllocatedGRPOTrainer
 
@@ -221,9 +222,9 @@ def stages(kill):
             after(AllocatedGRPOTrainer, "training_step", lambda trainer, *_: trainer.ledger.round_index == 5),
             after(TrainRecorder, "evaluated", lambda recorder, *_: recorder.ledger.round_index == 6),
             after(AllocatedGRPOTrainer, "_calculate_rewards", lambda trainer, *_: trainer.ledger.round_index == 8),
-            after(session, "_finish", before=True),
+            after(run, "_finish", before=True),
             after(RunWriter, "so_far", lambda writer, table: table == "evals" and writer._num_rows["pool"]),
-            after(session.shutil, "rmtree", lambda path, *_: Path(path).name == "checkpoints", before=True),
+            after(run.shutil, "rmtree", lambda path, *_: Path(path).name == "checkpoints", before=True),
         )
     )
 
@@ -293,7 +294,7 @@ def test_the_oracle_measures_beside_the_budget(model_folder, tmp_path, one_text)
                 measured.append((self.round_of(), rates))
             return rates
 
-    with patch("llm.session.MeasuredRates", Counted):
+    with patch("llm.run.MeasuredRates", Counted):
         run = read_run(run_training(session, quiet=True))
     assert [at for at, _ in measured] == [0, 3, 6]
     assert all(rates.shape == (POOL,) and 0 < rates.max() <= 0.25 for _, rates in measured)
@@ -328,7 +329,7 @@ def test_a_training_that_had_spent_its_budget_early_is_not_trained_on(model_fold
     whole = trained(settings(model_folder, tmp_path / "whole", **given))
     assert whole.info["results"]["rounds"] < 9
     assert whole.info["results"]["unspent_units"] == 0
-    with patch("llm.session._finish", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with patch("llm.run._finish", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         trained(settings(model_folder, tmp_path / "stopped", **given))
     again = trained(settings(model_folder, tmp_path / "stopped", **given))
     assert again.info["resumed"][0]["round"] == whole.info["results"]["rounds"]
