@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from transformers import PrinterCallback
+from trl import GRPOConfig
 
 from cerolab import AllocationProblem, Allocator, make
 from cerolab.allocation import FloatArray
@@ -46,13 +47,14 @@ def run_training(session: Session, quiet: bool = False) -> Path:
     began = time.perf_counter()
     settings, main = session.settings, int(os.environ.get("RANK", "0")) == 0
     checkpoints = session.directory / "checkpoints"
+    args = grpo_config(settings, session.problem, checkpoints, session.max_new_tokens, on_cpu())
     rates = MeasuredRates(lambda _: np.empty(0), settings.oracle_every, checkpoints)
     allocator = _allocator(session, rates)
     last = checkpoint.latest(checkpoints)
     resumed = 0 if last is None else int(last.name.split("-")[1]) // settings.steps_per_round
     writer = RunWriter(settings.directory, session.run, provenance(), resumed) if main else None
     with _kept(writer):
-        trainer = _trainer(session, allocator, checkpoints)
+        trainer = _trainer(session, allocator, args)
         recorder = TrainRecorder(writer, trainer.ledger, session.run.method, quiet or not main)
         trainer.on_round = recorder
         with closing(recorder):
@@ -88,13 +90,13 @@ def _kept(writer: RunWriter | None) -> Iterator[None]:
         raise
 
 
-def _trainer(session: Session, allocator: Allocator, checkpoints: Path) -> AllocatedGRPOTrainer:
+def _trainer(session: Session, allocator: Allocator, args: GRPOConfig) -> AllocatedGRPOTrainer:
     settings = session.settings
     with _engine(session):
         trainer = AllocatedGRPOTrainer(
             session.model,
             _reward(session.task),
-            grpo_config(settings, session.problem, checkpoints, session.max_new_tokens, on_cpu()),
+            args,
             _dataset(session),
             allocator=allocator,
             advantage_clip=settings.advantage_clip or None,
