@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -157,7 +158,8 @@ class _Helper:
         """End the process by closing its input."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):  # what a dead process was not told
+                    pipe.close()
         self._process.wait()
 
 
