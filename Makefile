@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types slow vllm bench golden results readme clean
+.PHONY: help install demo test lint types slow vllm bench golden results study readme clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench: $(STAMP)  ## time the scheduler, the oracle and the simulator; writes res
 
 golden: $(STAMP)  ## regenerate the golden allocations (say why in the commit)
 	$(BIN)/python -m tests.golden
+
+study: $(STAMP)  ## complete the committed study of real training: about eight hours on two cores, resumable
+	$(BIN)/python -m llm.study
 
 results: $(STAMP)  ## complete and redraw the committed results: the default sweep and the paper scale
 	$(BIN)/python -m sim.regret_sweep

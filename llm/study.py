@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from cerolab.cli import launch
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
-from cerolab.records import pack_experiment, pack_tables, read_infos
+from cerolab.records import read_infos
 from llm.presets import PRESETS
 from llm.settings import TrainSettings
 
@@ -224,8 +224,6 @@ def _report(settings: StudySettings) -> None:
 
     console = Console()
     for directory in settings.directories().values():
-        pack_experiment(directory)
-        pack_tables(directory)
         for line in report_training(directory, directory / "figures"):
             console.print(line, soft_wrap=isinstance(line, Text))
 
