@@ -13,6 +13,7 @@ from analysis.load import PROBLEM, record_file, run_row
 from cerolab.errors import RecordError
 from cerolab.records import PACKED_FILE, read_infos, read_rows, read_run
 from cerolab.records.reader import is_partial
+from cerolab.records.settings import differing_keys
 
 RUN = ["run_id", "method", "seed"]  # in front of every table
 ROUNDS = ("units", "groups", "effective_groups", "responses", "updated")
@@ -98,11 +99,7 @@ def _refuse_unlike(infos: Mapping[str, Mapping[str, Any]], directory: Path) -> N
     for run_id in others:
         for part in ("problem", "scenario"):
             here, there = first[part], infos[run_id][part]
-            differ = [
-                f"{key} ({here.get(key)!r} and {there.get(key)!r})"
-                for key in sorted({*here, *there})
-                if here.get(key) != there.get(key)
-            ]
+            differ = [f"{key} ({here.get(key)!r} and {there.get(key)!r})" for key in differing_keys(here, there)]
             if differ:
                 raise RecordError(
                     f"{directory}: runs {first_id} and {run_id} differ in {', '.join(differ)}; "

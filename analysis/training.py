@@ -100,6 +100,13 @@ def report_training(directory: Path, figures: Path) -> list[RenderableType]:
     return [table, *(Text(line) for line in lines)]
 
 
+def print_report(directory: Path, figures: Path) -> None:
+    """``report_training`` on the terminal; long paths are not broken."""
+    console = Console()
+    for line in report_training(directory, figures):
+        console.print(line, soft_wrap=isinstance(line, Text))
+
+
 @app.default
 def main(
     directory: Annotated[Path, Parameter(help="Folder of the experiment: its runs, or their packed tables.")],
@@ -109,13 +116,10 @@ def main(
 ) -> int:
     """Draw the figures of a training experiment, as PNG and SVG, and print and write its summary."""
     try:
-        lines = report_training(directory, figures or directory / "figures")
+        print_report(directory, figures or directory / "figures")
     except CerolabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    console = Console()
-    for line in lines:
-        console.print(line, soft_wrap=isinstance(line, Text))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,15 @@ class Evaluator:
         self, task: Task, questions: Sequence[Question], tokenizer: Any, template: str, seed: int, max_new_tokens: int
     ):
         self._task, self.questions, self._tokenizer, self._seed = task, tuple(questions), tokenizer, seed
-        self._max_new_tokens = max_new_tokens
-        self._prompts = [prompt_ids(question, template, tokenizer) for question in self.questions]
+        self._template, self._max_new_tokens = template, max_new_tokens
+
+    @cached_property
+    def _prompts(self) -> list[list[int]]:
+        return [prompt_ids(question, self._template, self._tokenizer) for question in self.questions]
+
+    @cached_property
+    def _answers(self) -> list[list[int]]:
+        return [list(self._tokenizer(question.answer)["input_ids"]) for question in self.questions]
 
     def exact_rates(self, model: Any, temperature: float) -> FloatArray:
         """float64 [Q]: success rates without sampling noise.
@@ -46,11 +54,11 @@ class Evaluator:
             raise InvalidValueError(
                 "samples", 0, f"asks for exact success rates, which {self._task.name} has not", "give a number, 16 say"
             )
-        answers = [list(self._tokenizer(question.answer)["input_ids"]) for question in self.questions]
+        prompts, answers = self._prompts, self._answers
         with at_rest(model, 0):
             return self._spread(
                 lambda mine: answer_probability(
-                    model, self._tokenizer, [self._prompts[i] for i in mine], [answers[i] for i in mine], temperature
+                    model, self._tokenizer, [prompts[i] for i in mine], [answers[i] for i in mine], temperature
                 )
             )
 

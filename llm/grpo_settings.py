@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from trl import GRPOConfig
 
 from cerolab import AllocationProblem
 from cerolab.errors import CerolabError
+from llm.processes import num_processes
 from llm.settings import TrainSettings
 
 
@@ -29,7 +29,7 @@ def grpo_config(
     Raises:
         CerolabError: TRL refuses a setting; its message is passed on.
     """
-    at_once, accumulation = batch_sizes(settings, problem, int(os.environ.get("WORLD_SIZE", "1")))
+    at_once, accumulation = batch_sizes(settings, problem, num_processes())
     vllm: dict[str, Any] = {}
     if settings.engine != "transformers":
         vllm = {

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, UnknownNameError
 
 DTYPES = ("float32", "bfloat16")
 
@@ -34,8 +34,11 @@ def load_model(name: str, dtype: str = "float32", attention: str | None = None) 
     """(model, tokenizer).
 
     Raises:
+        UnknownNameError: ``dtype`` is none of ``DTYPES``.
         InvalidValueError: no such model, here or on the hub.
     """
+    if dtype not in DTYPES:
+        raise UnknownNameError("dtype", dtype, DTYPES)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

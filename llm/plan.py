@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from cerolab.records import find_runs, provenance, read_run
 from llm.cache import cache_directory
 from llm.grpo_settings import batch_sizes
 from llm.models import model_path
+from llm.processes import num_processes
 from llm.prompting import check_template
 from llm.session import load_fitting
 from llm.settings import TrainSettings
@@ -39,7 +39,7 @@ def plan(settings: TrainSettings) -> dict[str, str]:
     heldout = task
     if settings.eval_task is not None:
         heldout = _task(settings.eval_task, replace(settings, num_prompts=0), tokenizer)
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = num_processes()
     at_once, accumulation = batch_sizes(settings, problem, processes)
     pool = f"{problem.num_prompts:,} prompts of {settings.task}"
     limit = settings.max_new_tokens or (None if task is None else task.max_new_tokens)
@@ -51,7 +51,7 @@ def plan(settings: TrainSettings) -> dict[str, str]:
         else f"{len(heldout.heldout):,} questions",
         "rounds": f"{problem.num_rounds:,}, {problem.mean_spend:.1f} units each on average, {problem.capacity} at most",
         "responses": f"{problem.budget_responses:,} of up to {'?' if limit is None else f'{limit:,}'} tokens",
-        "updates": f"up to {problem.num_rounds * settings.updates_per_round * settings.num_iterations:,}, "
+        "updates": f"up to {problem.num_rounds * settings.steps_per_round:,}, "
         f"micro-batches of {at_once} responses, {accumulation} an update, {processes} process{'es' * (processes > 1)}",
         "memory": _memory(settings, parameters),
         "time": _time(settings, problem),

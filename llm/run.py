@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from llm.cpu import on_cpu
 from llm.grpo_settings import grpo_config
 from llm.oracle_rates import MeasuredRates
 from llm.prefill import share_prefill
+from llm.processes import is_first
 from llm.prompting import prompt_of, text_of
 from llm.recorder import TrainRecorder
 from llm.sampling import Generate, transformers_generate
@@ -45,7 +45,7 @@ def run_training(session: Session, quiet: bool = False) -> Path:
         CerolabError: the run is finished already, another process is at it, or a setting does not fit.
     """
     began = time.perf_counter()
-    settings, main = session.settings, int(os.environ.get("RANK", "0")) == 0
+    settings, main = session.settings, is_first()
     checkpoints = session.directory / "checkpoints"
     args = grpo_config(settings, session.problem, checkpoints, session.max_new_tokens, on_cpu())
     rates = MeasuredRates(lambda _: np.empty(0), settings.oracle_every, checkpoints)

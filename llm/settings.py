@@ -10,9 +10,9 @@ from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.method import Method
 from cerolab.registry import import_plugins
+from llm.models import DTYPES
 
 ENGINES = ("transformers", "vllm", "vllm-server")
-DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)

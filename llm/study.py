@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.text import Text
 from tqdm import tqdm
 
 from cerolab.cli import launch
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 from cerolab.records import read_infos
+from cerolab.workers import in_processes, worker_count
 from llm.presets import PRESETS
 from llm.settings import TrainSettings
 
@@ -153,12 +149,12 @@ def study(
     quiet
         No progress bar.
     """
+    workers = worker_count(workers)
     asked = settings.chains()
     chains = _missing(asked)
     total = sum(map(len, chains))
     if done := sum(map(len, asked)) - total:
         tqdm.write(f"{done} of {total + done} runs are done already")
-    workers = workers or os.cpu_count() or 1
     if chains:
         _train(chains, min(workers, len(chains)), total, settings.name, quiet)
     _report(settings)
@@ -169,13 +165,14 @@ def _missing(chains: list[Chain]) -> list[Chain]:
     from llm.session import prepare, run_settings
 
     sessions: dict[str, Session] = {}
+    finished: dict[str, set[str]] = {}
     left = []
     for chain in chains:
         task, directory = chain[0].task, chain[0].directory
         if task not in sessions:
             sessions[task] = prepare(chain[0])
-        session = sessions[task]
-        done = read_infos(directory) if directory.is_dir() else {}
+            finished[task] = set(read_infos(directory)) if directory.is_dir() else set()
+        session, done = sessions[task], finished[task]
         weights = session.run.scenario["weights"]
         ids = [run_settings(run, run.allocator, session.problem, weights).run_id for run in chain]
         if not all(run_id in done for run_id in ids):
@@ -188,19 +185,13 @@ def _missing(chains: list[Chain]) -> list[Chain]:
 
 def _train(chains: list[Chain], workers: int, total: int, name: str, quiet: bool) -> None:
     with tqdm(total=total, unit="run", disable=quiet, smoothing=0, dynamic_ncols=True, desc=name) as bar:
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=1)
         try:
-            pending: dict[Future[int], Chain] = {pool.submit(_train_chain, chain): chain for chain in chains}
-            while pending:
-                for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    bar.update(future.result())
-                    del pending[future]
+            for trained in in_processes(_train_chain, chains, workers, max_tasks_per_child=1):
+                bar.update(trained)
         except BrokenProcessPool:
             raise CerolabError(
                 "a worker was killed (out of memory? lower --workers); the same command goes on with what is missing"
             ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _train_chain(chain: Chain) -> int:
@@ -220,12 +211,10 @@ def _train_chain(chain: Chain) -> int:
 
 
 def _report(settings: StudySettings) -> None:
-    from analysis.training import report_training
+    from analysis.training import print_report
 
-    console = Console()
     for directory in settings.directories().values():
-        for line in report_training(directory, directory / "figures"):
-            console.print(line, soft_wrap=isinstance(line, Text))
+        print_report(directory, directory / "figures")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.table import Table
 from cerolab.cli import launch
 from cerolab.records import read_run
 from llm.presets import PRESETS
+from llm.processes import is_first
 from llm.settings import TrainSettings
 
 HELP = f"""Train a language model by GRPO under one fixed budget of rollouts.
@@ -60,7 +61,7 @@ def train(
         console.print(f"this run is finished already: {session.directory}")
     else:
         run_training(session, quiet)
-    if int(os.environ.get("RANK", "0")):  # the first process reports; only it knows when the record is whole
+    if not is_first():  # the first process reports; only it knows when the record is whole
         return
     results = read_run(session.directory).info["results"]
     told = [f"{results['responses']:,} responses", f"{results['updates']} updates"]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from cerolab.errors import CerolabError, InvalidValueError
+from cerolab.errors import CerolabError
 from cerolab.method import Method
 from cerolab.records import method_label, provenance, read_infos
 from cerolab.registry import import_plugins
+from cerolab.workers import in_processes, worker_count
 from sim.experiment import Cell, missing_methods, run_method
 
 
@@ -72,8 +71,7 @@ def run_cells(
         RunFailedError: a run raised; the others that were finished stay on disk, and a new start does the rest.
     """
     done = set(read_infos(directory)) if directory.exists() else set()
-    if workers is not None and workers < 1:
-        raise InvalidValueError("workers", workers, "is below 1", "leave it out for one a core")
+    workers = worker_count(workers)
     tasks, seen = [], set(done)
     for cell, methods in cells:
         left = missing_methods(cell, methods, directory, detail, seen)
@@ -88,27 +86,22 @@ def run_cells(
     if not tasks:
         return 0
     stamp = provenance()
-    workers = max(1, min(workers or os.cpu_count() or 1, len(tasks)))
+    workers = min(workers, len(tasks))
     with tqdm(total=total, unit="run", disable=quiet, smoothing=0.05, dynamic_ncols=True) as bar:
         if workers == 1:
             for task in tasks:
                 bar.update(_run_task(task, stamp))
             return total
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), import_plugins, (tuple(plugins),))
         try:
-            pending: dict[Future[int], Task] = {pool.submit(_run_task, task, stamp): task for task in tasks}
-            while pending:
-                for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    bar.update(future.result())
-                    del pending[future]
+            run = partial(_run_task, stamp=stamp)
+            for ran in in_processes(run, tasks, workers, import_plugins, (tuple(plugins),)):
+                bar.update(ran)
         except BrokenProcessPool:
             open_tasks = [str(task) for task in tasks if task.unfinished()]
             raise RunFailedError(
                 f"a worker was killed (out of memory? lower --workers); not finished: {'; '.join(open_tasks[:4])}"
                 f"{' ...' if len(open_tasks) > 4 else ''}; the same command goes on with them"
             ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
     return total
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from cerolab.errors import RecordError
 from cerolab.records.files import read_json, write_json
 from cerolab.records.schema import SCHEMA_VERSION
+from cerolab.records.settings import differing_keys
 
 
 def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
@@ -26,9 +27,7 @@ def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
     if file.exists():
         found = read_json(file)
         differing = [
-            f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now"
-            for key in sorted({*found, *wanted})
-            if found.get(key) != wanted.get(key)
+            f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now" for key in differing_keys(found, wanted)
         ]
         if differing:
             raise RecordError(

@@ -20,6 +20,11 @@ def method_label(method: str, options: Mapping[str, Any]) -> str:
     return f"{method}({', '.join(f'{key}={text}' for key, text in texts.items())})"
 
 
+def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Names of the settings in which two sets of them differ, sorted; one that is missing counts as None."""
+    return [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """Everything that determines a run's outcome, JSON-ready.

@@ -19,8 +19,6 @@ from llm.evaluate import EvaluateSettings
 from llm.presets import PRESETS
 from llm.session import prepare
 from llm.settings import TrainSettings
-from llm.tiny import tiny_tokenizer
-from tests.llm.small import small_model
 
 # Cyclopts takes it for a mistake that a test lets it read sys.argv; here that is what is tested.
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
@@ -30,14 +28,6 @@ SMALL = [
     "--num-prompts", "30", "--num-heldout", "20", "--num-rounds", "3", "--budget", "12", "--max-new-tokens", "3",
     "--eval-every", "0", "--final-samples", "0", "--no-bf16", "--no-save-model",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    small_model().save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import PrinterCallback
 
-from llm.tiny import tiny_tokenizer
 from llm.trainer import AllocatedGRPOTrainer
-from tests.llm.small import small_model
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "use-with-trl.md").read_text()
 BLOCKS = dict(re.findall(r"<!-- [^>]*: (\w+) -->\n```python\n(.*?)```", PAGE, flags=re.DOTALL))
@@ -17,14 +15,6 @@ DATASET = (
     "__import__('datasets').Dataset.from_dict({'prompt': [f'{i}+1=' for i in range(70)], "
     "'answer': [f'so it is #### {i % 10}' for i in range(70)]})"
 )
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    small_model().save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-    return str(folder)
 
 
 def small(script, model):
