@@ -1,4 +1,4 @@
-"""Held-out accuracy of a training over its budget, and every method's beside uniform's."""
+"""Held-out accuracy over the budget, in training and in the learning simulator, and every method's beside uniform's."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.curves import Curve, curve
-from analysis.load_training import RUN, Training
-from analysis.statistics import Interval, mean_interval
+from analysis.load import RUN, Runs
+from analysis.statistics import Interval, mean_interval, paired_difference
 from analysis.style import in_order
 
 BASELINE = "uniform"
-_ALL = "all"  # the suite: mean over questions; the problem: mean of the suite
+_ALL = "all"  # the suite: mean over all questions; the problem: mean of the suite
+_COLUMNS = ("round", "responses_spent", "suite", "problem", "samples", "avg_at_n", "pass_at_n")
 _EXACT_PASS = 16  # n of pass@n where success rates are known exactly, see the record's schema
 
 
-def accuracy_points(training: Training) -> pd.DataFrame:
+def accuracy_points(runs: Runs) -> pd.DataFrame:
     """Held-out accuracy after so many responses: the mean over questions, in percent, of every run.
 
     Columns: run_id, method, seed, stage, responses, accuracy. The stage is the number of rounds completed, and K at a
     run's last evaluation, also where its budget ran out before. A stage that not all seeds of a method have is left
     out. Every evaluation is of the kind of the first: a final one with more samples is no point of the curve.
     """
-    overall = _overall(training)
+    overall = _overall(runs)
     points = overall[overall["samples"] == overall.groupby("run_id")["samples"].transform("first")]
     last = ~points.duplicated("run_id", keep="last")
     points = points.assign(
-        stage=points["round"].where(~last, training.problem["num_rounds"]),
+        stage=points["round"].where(~last, runs.problem["num_rounds"]),
         responses=points["responses_spent"],
         accuracy=100.0 * points["avg_at_n"],
     )
@@ -36,12 +37,12 @@ def accuracy_points(training: Training) -> pd.DataFrame:
     return points.loc[shared, [*RUN, "stage", "responses", "accuracy"]].reset_index(drop=True)
 
 
-def final_scores(training: Training) -> pd.DataFrame:
+def final_scores(runs: Runs) -> pd.DataFrame:
     """The last evaluation of every run with the most samples.
 
     Columns: run_id, method, seed, samples (0: exact success rates), n of pass@n, avg_at_n and pass_at_n in percent.
     """
-    ordered = _overall(training).sort_values(["run_id", "round", "samples"], kind="stable")
+    ordered = _overall(runs).sort_values(["run_id", "round", "samples"], kind="stable")
     last = ordered[~ordered.duplicated("run_id", keep="last")]
     return last.assign(
         n=last["samples"].where(last["samples"] > 0, _EXACT_PASS),
@@ -53,6 +54,11 @@ def final_scores(training: Training) -> pd.DataFrame:
 def mean_curve(points: pd.DataFrame, method: str) -> Curve:
     """Accuracy over responses of one method, from ``accuracy_points``."""
     return curve(points[points["method"] == method], "stage", "responses", "accuracy")
+
+
+def no_accuracy(runs: Runs) -> str:
+    """What the runs lack to have a curve of held-out accuracy; nothing: ""."""
+    return "no held-out evaluation was recorded" if accuracy_points(runs).empty else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,11 @@ class Comparison:
     def mean(self) -> Interval:
         """Mean difference with Student's t-interval over seeds."""
         return mean_interval(self.differences.to_numpy())
+
+    @property
+    def bootstrapped(self) -> Interval:
+        """Mean difference with the paired-bootstrap interval over seeds, with few seeds narrower than it should be."""
+        return paired_difference(self.differences.to_numpy(), [0.0] * len(self.differences))
 
 
 def compare_to_uniform(points: pd.DataFrame) -> dict[str, Comparison]:
@@ -99,6 +110,9 @@ def compare_to_uniform(points: pd.DataFrame) -> dict[str, Comparison]:
     return found
 
 
-def _overall(training: Training) -> pd.DataFrame:
-    evals = training.evals
-    return evals[(evals["suite"] == _ALL) & (evals["problem"] == _ALL)]
+def _overall(runs: Runs) -> pd.DataFrame:
+    """Evaluations over all questions: of the suite "all", or of a run's only suite."""
+    evals = runs.table("evals") if runs.kept("evals") else pd.DataFrame(columns=[*RUN, *_COLUMNS])
+    whole = evals[evals["problem"] == _ALL]
+    suites = whole.groupby("run_id")["suite"].transform("nunique")
+    return whole[(whole["suite"] == _ALL) | (suites == 1)]

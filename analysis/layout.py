@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from analysis.load_training import Training
+from analysis.load import Runs
 from analysis.style import REFERENCE
 
 PANEL_WIDTH, LEAST_WIDTH = 5.4, 7.0  # inches, of a panel and of a figure
@@ -28,7 +28,8 @@ def make_panels(titles: Sequence[str], height: float = 3.9, columns: int = 2) ->
     for unused in axes[len(titles) :]:
         figure.delaxes(unused)
     for panel, title in zip(axes, titles, strict=False):
-        panel.set_title("\n".join(textwrap.wrap(title, 70)), loc="left")
+        lines = [line for part in title.split("\n") for line in textwrap.wrap(part, 70)]
+        panel.set_title("\n".join(lines), loc="left")
     return figure, axes[: len(titles)]
 
 
@@ -36,7 +37,8 @@ def set_heading(figure: Figure, caption: str, footer: str) -> None:
     """The caption above the panels and, in grey, the footer below them, both wrapped to the figure's width."""
     width = figure.get_figwidth()
     figure.suptitle("\n".join(textwrap.wrap(caption, round(width * 13))), fontsize=10.5, fontweight="bold")
-    figure.supxlabel("\n".join(textwrap.wrap(footer, round(width * 17))), fontsize=7.5, color=REFERENCE)
+    lines = [line for part in footer.split("\n") for line in textwrap.wrap(part, round(width * 17))]
+    figure.supxlabel("\n".join(lines), fontsize=7.5, color=REFERENCE)
 
 
 def legend_below(axes: Axes, title: str | None = None, columns: int = 2) -> None:
@@ -73,29 +75,26 @@ def log_axis(
     axis.set_minor_locator(NullLocator())
 
 
+def plain_axis(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Label an axis with plain numbers, 10,000 and not 1e4."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(FuncFormatter(lambda number, _: plain(number)))
+
+
 def plain(number: float) -> str:
     """A number as people write it: 10,000 and 0.05, not 1e4 and 5e-2."""
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
-def describe(data: pd.DataFrame) -> str:
+def describe(runs: Runs) -> str:
     """What is behind the points of a figure: seeds, M, K, N_max, g and budget, each a number or a range."""
-    return f"{_seeds(data)}; {sizes(data)}"
-
-
-def describe_training(training: Training, text: str = "", bands: bool = True) -> str:
-    """Footer of a figure of a training: ``describe``, task and model, ``text``, and what lines and bands are."""
-    scenario = training.scenario
-    world = ", ".join(str(scenario[key]) for key in ("task", "model") if key in scenario)
-    parts = ["; ".join(part for part in (describe(training.runs), world) if part) + ".", text]
-    if bands:
-        several = training.runs.groupby("method")["seed"].nunique().max() > 1
-        parts.append("Lines: mean over seeds; bands: 95 % t-interval." if several else "One seed: no interval.")
-    return " ".join(part for part in parts if part)
+    settings = runs.frame.drop(columns=["run_id", "seed"]).columns.tolist()
+    counts = runs.frame.groupby(settings)["seed"].nunique()
+    return f"{_span(counts)} seed{'' if counts.max() == 1 else 's'}; {sizes(runs.frame)}"
 
 
 def sizes(data: pd.DataFrame) -> str:
-    """``describe`` without the seeds."""
+    """``describe`` without the seeds; a row a run."""
     budget, scale = data["budget"], data["num_rounds"] * data["num_prompts"]
     share = (budget / scale).unique()
     if len(budget.unique()) > 1 and np.ptp(share) < 1e-3 * share.max():
@@ -110,13 +109,6 @@ def sizes(data: pd.DataFrame) -> str:
         spent,
     ]
     return "; ".join(parts)
-
-
-def _seeds(data: pd.DataFrame) -> str:
-    """Seeds behind each point."""
-    setting = ["study", "population", "dynamics", "rewards", "method", "num_prompts", "num_rounds"]
-    counts = data.groupby([name for name in setting if name in data])["seed"].nunique()
-    return f"{_span(counts)} seed{'' if counts.max() == 1 else 's'}"
 
 
 def _span(values: pd.Series[Any]) -> str:

@@ -1,121 +1,247 @@
-"""A sweep of the simulator as one table: a row a run."""
+"""Run records of simulator and training alike: found, checked, and read as data frames when asked for."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
+from analysis.worlds import world_title
 from cerolab.errors import RecordError
-from cerolab.records import PACKED_FILE, method_label, read_infos
+from cerolab.records import PACKED_FILE, method_label, read_infos, read_rows, read_run
+from cerolab.records.reader import is_partial
+from cerolab.records.settings import differing_keys
 
-SCENARIO = ("study", "population", "dynamics", "rewards")
+RUN = ["run_id", "method", "seed"]  # in front of every table
 PROBLEM = ("num_prompts", "num_rounds", "budget", "capacity", "max_units", "responses_per_unit", "saturation")
-RESULTS = (
-    "value",
-    "units_spent",
-    "unspent_units",
-    "responses",
-    "rounds_spent",
-    "groups",
-    "effective_groups",
-    "effective_group_rate",
-    "peak_pacing_gap_responses",
-    "final_pacing_gap_responses",
-    "seconds",
-)
-# Numbers that exist only where there is a benchmark to have regret against ...
-BENCHMARK_RESULTS = ("optimum", "regret", "regret_per_prompt", "variation")
-# ... where the method has an estimate of the rates, and where there is a held-out part of the pool.
-OPTIONAL_RESULTS = (
-    "estimation_error",
-    "bound_total",
-    "bound_optimisation",
-    "bound_estimation",
-    "bound_variation",
-    "heldout_start",
-    "heldout_end",
-)
 
 
-def load_sweep(directory: Path | str) -> pd.DataFrame:
-    """Every finished run of a sweep, sorted by run id; units of the columns are those of the record.
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Finished runs, sorted by run id.
 
-    Columns: run_id, method (with its options where it has any), options (canonical JSON), seed, then ``SCENARIO``,
-    ``PROBLEM``, optimum_kind (None where there is no benchmark) and all results (nan where a number does not exist).
+    Attributes:
+        infos: run.json of each, by run id.
+        folders: the experiment that each stands in, by run id.
+        unfinished: ids of the runs beside them that are running, were stopped or failed.
+    """
+
+    infos: Mapping[str, Mapping[str, Any]]
+    folders: Mapping[str, Path]
+    unfinished: tuple[str, ...] = ()
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """A row a run: ``RUN`` (method with its options where it has any), options as JSON, source and ``PROBLEM``."""
+        rows = [run_row(self, run_id, {"problem": PROBLEM}) for run_id in self.infos]
+        return pd.DataFrame(rows, columns=[*RUN, "options", "source", *PROBLEM])
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of the record of all runs that kept it, each row behind its run's ``RUN``; without rows if none did.
+
+        Raises:
+            RecordError: a file is missing or damaged, or a number in it is nan that must be known; names file and
+                column.
+        """
+        if name not in self._tables:
+            rows = pa.concat_tables([read_rows(folder, name, ids) for folder, ids in self._by_folder().items()])
+            lengths = {str(count["values"]): count["counts"] for count in rows["run_id"].value_counts().to_pylist()}
+            heads = self.frame.set_index("run_id").loc[list(lengths), RUN[1:]].reset_index()
+            # The rows of a run stand together: repeating is much faster than joining on a million ids.
+            front = heads.loc[heads.index.repeat(list(lengths.values()))].reset_index(drop=True)
+            self._tables[name] = pd.concat([front, rows.drop_columns(["run_id"]).to_pandas()], axis=1)
+        return self._tables[name]
+
+    def kept(self, name: str) -> bool:
+        """Whether any run kept this table, without reading it."""
+        return any(
+            (folder / f"{name}.parquet").exists()
+            or any(name in self.infos[i]["detail"] and (folder / i / f"{name}.parquet").exists() for i in ids)
+            for folder, ids in self._by_folder().items()
+        )
+
+    def only(self, run_ids: Iterable[str]) -> Runs:
+        """Some of these runs."""
+        wanted = set(run_ids)
+        chosen = [run_id for run_id in self.infos if run_id in wanted]
+        return Runs({i: self.infos[i] for i in chosen}, {i: self.folders[i] for i in chosen}, self.unfinished)
+
+    def study(self, name: str) -> Runs:
+        """The runs of a study of a sweep."""
+        return self.only(run_id for run_id, info in self.infos.items() if info["scenario"].get("study") == name)
+
+    def settings(self) -> list[Runs]:
+        """Split into runs that may be compared: of one source, problem and scenario, hence of unlike method and seed.
+
+        Simulator first, then by title and size.
+        """
+        groups: dict[tuple[Any, ...], list[str]] = {}
+        for run_id, info in self.infos.items():
+            sizes = [info["problem"].get(size, 0) for size in ("num_prompts", "num_rounds")]
+            texts = [_text(info[part]) for part in ("problem", "scenario")]
+            key = (info["source"] != "sim", world_title(info), *sizes, *texts)
+            groups.setdefault(key, []).append(run_id)
+        return [self.only(groups[key]) for key in sorted(groups)]
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The allocation problem; that of the first run where they differ."""
+        return dict(next(iter(self.infos.values()))["problem"])
+
+    @property
+    def scenario(self) -> dict[str, Any]:
+        """The world of the runs: population, or task and model; that of the first run where they differ."""
+        return dict(next(iter(self.infos.values()))["scenario"])
+
+    @property
+    def source(self) -> str:
+        """``sim`` or ``llm``."""
+        return str(next(iter(self.infos.values()))["source"])
+
+    @property
+    def title(self) -> str:
+        """The world as the title of a panel; where there are several, the source alone."""
+        titles = {world_title(info) for info in self.infos.values()}
+        return titles.pop() if len(titles) == 1 else world_title(next(iter(self.infos.values()))).partition(":")[0]
+
+    def where(self, run_id: str) -> Path:
+        """Where a run's record stands: its own folder, or a row of the packed table."""
+        folder = self.folders[run_id]
+        own = folder / run_id / "run.json"
+        return own if own.exists() else folder / PACKED_FILE / run_id
+
+    def _by_folder(self) -> dict[Path, list[str]]:
+        found: dict[Path, list[str]] = {}
+        for run_id, folder in self.folders.items():
+            found.setdefault(folder, []).append(run_id)
+        return found
+
+
+def load_runs(*paths: Path | str) -> Runs:
+    """Every finished run at or below the paths: runs, experiments with their packed files, folders of experiments.
+
+    A path may be a glob pattern. Runs of an experiment that are not finished are left out and named in ``unfinished``.
 
     Raises:
-        RecordError: there is no finished run, or a run lacks a number that it must have; names file and column.
+        RecordError: a path does not exist or has no finished run, a run named by itself is not finished, or a record
+            is damaged or foreign; names the file.
     """
-    return sweep_frame(read_infos(directory), Path(directory))
+    infos: dict[str, Mapping[str, Any]] = {}
+    folders: dict[str, Path] = {}
+    unfinished: list[str] = []
+    for path in _expanded(paths):
+        found = 0
+        for folder, name in _experiments(path):
+            loaded = read_infos(folder) if name is None else {name: read_run(folder / name).info}
+            found += len(loaded)
+            for run_id, info in loaded.items():
+                if run_id in folders and folders[run_id].resolve() != folder.resolve():
+                    raise RecordError(
+                        f"{folders[run_id]} and {folder} both hold run {run_id}; one is a copy of the other: "
+                        "give one of them"
+                    )
+                infos[run_id], folders[run_id] = info, folder
+            unfinished += _unfinished(folder) if name is None else ()
+        if not found:
+            raise RecordError(
+                f"{path}: no finished run in it (neither run.json nor {PACKED_FILE}); "
+                "give the folder of a run or of an experiment, results/sim/regret_sweep say"
+            )
+    ordered = sorted(infos)
+    return Runs({i: infos[i] for i in ordered}, {i: folders[i] for i in ordered}, tuple(dict.fromkeys(unfinished)))
 
 
-def sweep_frame(infos: Mapping[str, Mapping[str, Any]], directory: Path) -> pd.DataFrame:
-    """``load_sweep`` for records that are read already; ``directory`` is where they came from."""
-    if not infos:
-        raise RecordError(
-            f"{directory}: no finished run in it (neither */run.json nor {PACKED_FILE}); "
-            "give the folder of a sweep, results/sim/regret_sweep say"
+def load_setting(*paths: Path | str) -> Runs:
+    """``load_runs`` for runs that may be compared with one another, of several methods and seeds.
+
+    Raises:
+        RecordError: as ``load_runs``, and where runs differ in their problem or scenario, or two have the same method
+            and seed; names the runs and in what they differ.
+    """
+    runs = load_runs(*paths)
+    first, *others = runs.infos
+    for run_id in others:
+        here, there = (
+            {"source": info["source"], **info["problem"], **info["scenario"]}
+            for info in (runs.infos[first], runs.infos[run_id])
         )
-    parts = {
-        "scenario": SCENARIO,
-        "problem": PROBLEM,
-        "results": ("optimum_kind", *RESULTS, *BENCHMARK_RESULTS, *OPTIONAL_RESULTS),
-    }
-    frame = pd.DataFrame([run_row(infos[run_id], parts, record_file(directory, run_id)) for run_id in sorted(infos)])
-    for column in (*PROBLEM, "seed", *RESULTS, *BENCHMARK_RESULTS, *OPTIONAL_RESULTS):
-        frame[column] = _numbers(frame, column, directory)
-    benchmarked = frame["optimum_kind"].notna()
-    for column in ("method", *SCENARIO, *PROBLEM, "seed", *RESULTS):
-        _refuse_missing(frame, column, directory)
-    for column in BENCHMARK_RESULTS:
-        _refuse_missing(frame[benchmarked], column, directory)
-    return frame
+        differ = [f"{key} ({here.get(key)!r} and {there.get(key)!r})" for key in differing_keys(here, there)]
+        if differ:
+            raise RecordError(
+                f"{runs.folders[run_id]}: runs {first} and {run_id} differ in {', '.join(differ)}; "
+                "put them in experiments of their own"
+            )
+    refuse_twice(runs)
+    return runs
 
 
-def run_row(info: Mapping[str, Any], parts: Mapping[str, Sequence[str]], file: Path) -> dict[str, Any]:
+def refuse_twice(runs: Runs) -> None:
+    """Refuse two runs of one setting with the same method and seed: a mean over seeds would count them twice."""
+    twice = runs.frame[runs.frame.duplicated(["method", "seed"], keep=False)]
+    if not twice.empty:
+        one, other = twice.sort_values(["method", "seed"])["run_id"].iloc[:2]
+        raise RecordError(
+            f"{runs.folders[one]}: runs {one} and {other} have the same method and seed; "
+            "put them in experiments of their own"
+        )
+
+
+def run_row(runs: Runs, run_id: str, parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The columns of one run, flat: what it was, then those that ``parts`` names of each part of its record."""
+    info = runs.infos[run_id]
     row = {
-        "run_id": info["run_id"],
+        "run_id": run_id,
         "method": method_label(info["method"], info["options"]),
-        "options": json.dumps(info["options"], sort_keys=True),
         "seed": info["seed"],
+        "options": _text(info["options"]),
+        "source": info["source"],
     }
     for part, columns in parts.items():
-        values = info[part]
         for column in columns:
-            if column not in values:
+            if column not in info[part]:
                 raise RecordError(
-                    f"{file}: {part}.{column} is missing; was it written by a sweep or training of this version?"
+                    f"{runs.where(run_id)}: {part}.{column} is missing; "
+                    "was it written by a sweep or training of this version?"
                 )
-            row[column] = values[column]
+            row[column] = info[part][column]
     return row
 
 
-def _numbers(frame: pd.DataFrame, column: str, directory: Path) -> pd.Series[Any]:
-    """The column as numbers, null as nan; whole numbers stay whole where none is missing."""
-    try:
-        return pd.to_numeric(frame[column])
-    except (ValueError, TypeError):
-        for run_id, value in zip(frame["run_id"], frame[column], strict=True):
-            if value is not None and not isinstance(value, (int, float)):
-                raise RecordError(f"{record_file(directory, run_id)}: {column}={value!r} is no number") from None
-        raise
+def _expanded(paths: Sequence[Path | str]) -> Iterator[Path]:
+    for given in paths:
+        path = Path(given)
+        if path.exists() or not set("*?[") & set(str(given)):
+            yield path
+            continue
+        matches = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+        if not matches:
+            raise RecordError(f"{path}: no path matches this pattern")
+        yield from (match for match in matches if match.is_dir())
 
 
-def _refuse_missing(frame: pd.DataFrame, column: str, directory: Path) -> None:
-    missing = frame["run_id"][frame[column].isna()]
-    if not missing.empty:
-        raise RecordError(
-            f"{record_file(directory, missing.iloc[0])}: {column} is null or nan, here and in "
-            f"{len(missing) - 1} other runs of {len(frame)}; it must be known"
-        )
+def _experiments(path: Path) -> Iterator[tuple[Path, str | None]]:
+    """(experiment, run id; None for all its runs) at or below a path."""
+    if (path / "run.json").exists():
+        yield path.parent, path.name
+        return
+    found = {path} if (path / PACKED_FILE).exists() else set()
+    found |= {file.parent for file in path.rglob(PACKED_FILE)}
+    found |= {file.parent.parent for file in path.rglob("run.json") if not is_partial(file.parent)}
+    yield from ((folder, None) for folder in sorted(found))
 
 
-def record_file(directory: Path, run_id: str) -> Path:
-    """Where a run's record stands: its own folder, or a row of the packed table."""
-    own = directory / run_id / "run.json"
-    return own if own.exists() else directory / PACKED_FILE / run_id
+def _unfinished(folder: Path) -> list[str]:
+    records = [file.parent for file in sorted(folder.glob("*/run.json")) if not is_partial(file.parent)]
+    infos = [read_run(path, unfinished=True).info for path in records]
+    return [info["run_id"] for info in infos if info["status"] != "finished"]
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)

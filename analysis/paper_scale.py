@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from analysis.figures import effective_rate, exposure, pacing, selection_lift
-from analysis.style import save
+from analysis.figures import selection_lift
+from analysis.gallery import draw_setting
+from analysis.load import load_setting
 from cerolab.errors import RecordError
 from cerolab.records import Run, find_runs, read_run
 
@@ -76,16 +77,8 @@ _METHODS = ("cero", "uniform", "random_matched")
 
 
 def draw_paper_scale(directory: Path, out: Path) -> list[Path]:
-    """Draw pacing, exposure, selection lift and effective-group rate of the runs that kept every group."""
-    runs = [read_run(path) for path in find_runs([directory])]
-    full = {run.info["method"]: run for run in runs if "groups" in run.info["detail"]}
-    figures = {
-        "pacing": pacing.draw(full),
-        "exposure": exposure.draw(full),
-        "selection_lift": selection_lift.draw(full["cero"]),
-        "effective_rate": effective_rate.draw(full),
-    }
-    return [path for name, figure in figures.items() for path in save(figure, out / name)]
+    """Draw every figure that the runs have tables for."""
+    return draw_setting(load_setting(directory), out)
 
 
 def to_rich(rows: Iterable[dict[str, str]]) -> Table:

@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import pandas as pd
 from cyclopts import App, Parameter
 
-from analysis.layout import describe, describe_training
-from analysis.load import load_sweep
-from analysis.load_training import load_training
+from analysis.layout import describe
+from analysis.load import load_runs, load_setting
+from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_markdown
 from analysis.training_tables import readable, training_summary
 from cerolab.errors import CerolabError, RecordError, UnknownNameError
@@ -39,15 +39,14 @@ def regret_table(results: Path) -> str:
     """The study "horizon" of the regret sweep at the largest K that all its allocators share."""
     directory = results / "sim" / "regret_sweep"
     _need(directory, "python -m sim.regret_sweep")
-    data = load_sweep(directory)
-    runs = data[data["study"] == "horizon"]
-    if runs.empty:
+    runs = load_runs(directory).study("horizon")
+    if not runs.infos:
         raise RecordError(f"{directory}: no run of the study 'horizon'; make them with `python -m sim.regret_sweep`")
     meaning = (
         "Mean ± standard deviation over seeds. Slope: of log mean regret on log K over the horizons that all "
         "allocators share, with its 95 % bootstrap interval over seeds; the figure has CERO's to K = 10,000."
     )
-    summary = sweep_summary(runs)
+    summary = sweep_summary(results_frame(runs))
     horizons = ", ".join(f"{horizon:,}" for horizon in sorted(summary["num_rounds"].unique()))
     return f"{to_markdown(summary)}\n\nAt K = {horizons} rounds; {describe(runs)}. {meaning}"
 
@@ -78,9 +77,9 @@ def training(results: Path) -> str:
         raise RecordError(f"{results / 'llm'}: no study; make it with `python -m llm.study`")
     parts = []
     for directory in directories:
-        found = load_training(directory)
+        found = load_setting(directory)
         table = to_markdown(readable(training_summary(found)))
-        parts.append(f"{directory.name}:\n\n{table}\n\n{describe_training(found, bands=False)}")
+        parts.append(f"{directory.name}:\n\n{table}\n\n{found.title}; {describe(found)}.")
     return "\n\n".join(parts)
 
 

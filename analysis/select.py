@@ -6,23 +6,27 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.load import Runs
+from analysis.results import results_frame
+from analysis.worlds import population_title
 from cerolab.errors import RecordError
 
 
-def study_runs(data: pd.DataFrame, study: str, setting: Sequence[str]) -> pd.DataFrame:
-    """The runs of a study that have a benchmark to measure regret against; none is an empty table.
+def study_runs(runs: Runs, study: str, setting: Sequence[str]) -> pd.DataFrame:
+    """The results of a study's runs that have a benchmark to measure regret against; none is an empty table.
 
     Args:
-        data: from ``load_sweep``.
+        runs: of a sweep.
         study: name of the study.
         setting: columns that, with population, rewards, method and seed, tell the study's runs apart.
 
     Raises:
         RecordError: two runs differ in something else, so that a mean over seeds would mix unlike runs.
     """
-    runs = data[(data["study"] == study) & data["regret_per_prompt"].notna()]
-    refuse_mixtures(runs, setting)
-    return runs
+    data = results_frame(runs)
+    found = data[(data["study"] == study) & data["regret_per_prompt"].notna()]
+    refuse_mixtures(found, setting)
+    return found
 
 
 def refuse_mixtures(runs: pd.DataFrame, setting: Sequence[str]) -> None:
@@ -49,15 +53,10 @@ def in_natural_order(dynamics: str) -> tuple[str, float]:
         return kind, float("inf")
 
 
-def panels(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def by_population(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """(title, runs) for each population, sorted by name; rewards are named unless they are binary."""
     found = []
     for (population, rewards), group in runs.groupby(["population", "rewards"], sort=True):
         title = population_title(str(population))
         found.append((title if rewards == "binary" else f"{title}, {rewards} rewards", group))
     return found
-
-
-def population_title(text: str) -> str:
-    """A population's text form as a panel title."""
-    return text.replace("beta", "Beta").replace("point", "Point").replace("*", "·")

@@ -93,12 +93,19 @@ def in_order(methods: Iterable[str]) -> list[str]:
     return sorted(set(methods), key=lambda name: (listed.index(name) if name in listed else len(listed), name))
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write ``stem.png`` (150 dots an inch) and ``stem.svg``; the same figure gives the same bytes."""
+def save(figure: Figure, stem: Path, vector: str = "svg") -> list[Path]:
+    """Write ``stem.png`` (150 dots an inch) and a vector file; the same figure gives the same bytes.
+
+    Args:
+        figure: from ``analysis.draw.draw``.
+        stem: path without a suffix.
+        vector: "svg" or "pdf".
+    """
     stem.parent.mkdir(parents=True, exist_ok=True)
-    png, svg = Path(f"{stem}.png"), Path(f"{stem}.svg")
+    png, drawing = Path(f"{stem}.png"), Path(f"{stem}.{vector}")
+    undated = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     with applied():
         figure.savefig(png, dpi=150, metadata={"Software": None})
         figure.set_layout_engine("none")  # the layout is found; finding it again is half of the time
-        figure.savefig(svg, metadata={"Date": None, "Creator": None})
-    return [png, svg]
+        figure.savefig(drawing, metadata=undated[vector])
+    return [png, drawing]

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.curves import horizon_slope
-from analysis.select import in_natural_order, population_title, refuse_mixtures
+from analysis.select import in_natural_order, refuse_mixtures
 from analysis.statistics import Interval
 from analysis.style import in_order, look
+from analysis.worlds import population_title
 
 NOT_REACHED = "not reached"  # stands in for a number
 

@@ -9,7 +9,8 @@ import pandas as pd
 from rich.console import Group, RenderableType
 
 from analysis.heldout import BASELINE, Comparison, accuracy_points, compare_to_uniform, final_scores
-from analysis.load_training import RUN, SECONDS, Training
+from analysis.load import RUN, Runs
+from analysis.rounds import SECONDS, SPENT, every_round
 from analysis.statistics import Interval, mean_interval
 from analysis.style import in_order, look
 from analysis.tables import NOT_REACHED, to_rich
@@ -17,7 +18,7 @@ from analysis.tables import NOT_REACHED, to_rich
 _NONE = float("nan")
 
 
-def training_summary(training: Training) -> pd.DataFrame:
+def training_summary(runs: Runs) -> pd.DataFrame:
     """One row an allocator; everything is a mean over its seeds, a half is half of a 95 % t-interval (nan: one seed).
 
     Columns: method; num_seeds; accuracy_start, accuracy_end and end_half (percent, mean over questions); difference
@@ -28,11 +29,11 @@ def training_summary(training: Training) -> pd.DataFrame:
     rollouts and updates; evaluations do not count). What cannot be known, for want of evaluations, of uniform, or of
     a gain of uniform's, is nan.
     """
-    points, scores = accuracy_points(training), final_scores(training)
+    points, scores = accuracy_points(runs), final_scores(runs)
     compared = compare_to_uniform(points)
-    sums = training.rounds.drop(columns="round").groupby(RUN).sum().reset_index()
+    sums = every_round(runs).groupby(RUN)[[*SPENT, *SECONDS]].sum().reset_index()
     rows = []
-    for method in in_order(training.runs["method"]):
+    for method in in_order(runs.frame["method"]):
         spent, scored = sums[sums["method"] == method], scores[scores["method"] == method]
         curves = points[points["method"] == method].groupby("seed")["accuracy"]
         end, difference = mean_interval(curves.last()), _difference(method, compared)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from cerolab.cli import launch
-from cerolab.records import claim_directory, pack_experiment, read_infos
+from cerolab.records import claim_directory, pack_experiment
 from cerolab.records.files import write_text
 from cerolab.registry import import_plugins
 from sim.engine import run_cells
@@ -58,21 +58,22 @@ def regret_sweep(
 
 def _report(directory: Path, figures: Path) -> None:
     """Summary table on the terminal and as Markdown, and the figures."""
-    from analysis.load import sweep_frame
-    from analysis.sweep import draw_sweep
+    from analysis.gallery import draw_sweep
+    from analysis.load import load_runs
+    from analysis.results import results_frame
     from analysis.tables import sweep_summary, to_markdown, to_rich
 
-    infos = read_infos(directory)
-    summary = sweep_summary(sweep_frame(infos, directory))
+    runs = load_runs(directory)
+    summary = sweep_summary(results_frame(runs))
     console = Console()
     write_text(directory / "summary.md", to_markdown(summary) + "\n")
     shown = summary[summary["study"].isin(["horizon", "dynamics"])]
     console.print(to_rich(summary if shown.empty else shown, title="Regret against the offline optimum"))
     console.print(f"all studies: {directory / 'summary.md'}")
-    commits = {info["provenance"]["commit"] for info in infos.values()}
+    commits = {info["provenance"]["commit"] for info in runs.infos.values()}
     if len(commits) > 1:
         console.print(f"note: these runs come from {len(commits)} commits of the code; a new --name measures one")
-    for path in draw_sweep(directory, figures, infos):
+    for path in draw_sweep(runs, figures):
         if path.suffix == ".png":
             console.print(f"figure: {path}")
 

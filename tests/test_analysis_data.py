@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.load import load_sweep
+from analysis.results import load_sweep
 from cerolab.records import RunSettings, RunWriter
 from cerolab.records.files import write_json
 

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from analysis import style
+from analysis.draw import draw
 from analysis.figures import (
     effective_rate,
     exposure,
@@ -28,10 +29,11 @@ from analysis.figures import (
     regret_pool,
     selection_lift,
 )
-from analysis.load import load_sweep
-from analysis.sweep import draw_sweep, main
+from analysis.gallery import draw_sweep
+from analysis.load import RUN, Runs, load_runs, load_setting
+from analysis.results import load_sweep
+from analysis.sweep import main
 from cerolab.errors import RecordError
-from cerolab.records import Run, read_run
 from tests.test_analysis_data import horizon_infos, make_info, power_law, write_detailed_run, write_infos
 
 LAWS = {"cero": power_law(0.5, -0.5), "uniform": power_law(0.1, 0.0), "oracle": lambda seed, horizon: 1e-14}
@@ -52,13 +54,13 @@ def footer(figure: Figure) -> str:
     return figure.get_supxlabel().replace("\n", " ")
 
 
-def horizon_data(path: Path, **results: Any) -> pd.DataFrame:
+def horizon_runs(path: Path, **results: Any) -> Runs:
     infos = horizon_infos(LAWS, **results) + horizon_infos(LAWS, population="beta(5, 5)", **results)
-    return load_sweep(write_infos(path, infos))
+    return load_runs(write_infos(path, infos))
 
 
 def test_regret_horizon(tmp_path: Path) -> None:
-    figure = regret_horizon.draw(horizon_data(tmp_path))
+    figure = draw(regret_horizon, [horizon_runs(tmp_path)])
     first, second = figure.axes
     assert (first.get_title("left"), second.get_title("left")) == ("Beta(1, 1)", "Beta(5, 5)")
     assert (first.get_xscale(), first.get_yscale()) == ("log", "log")
@@ -82,21 +84,21 @@ def test_regret_horizon_draws_the_bound_only_where_it_is_below_1(tmp_path: Path)
         for seed in range(2)
         for horizon, bound in ((100, 1.0), (400, 0.9), (1600, 0.45))
     ]
-    figure = regret_horizon.draw(load_sweep(write_infos(tmp_path, infos)))
+    figure = draw(regret_horizon, [load_runs(write_infos(tmp_path, infos))])
     assert line(figure.axes[0], "bound (11)").tolist() == [[400, 0.9], [1600, 0.45]]
     assert "bound (11) of CERO, where below 1" in legend(figure.axes[0])
     assert not figure.axes[0].texts
 
 
 def test_regret_horizon_of_one_seed_says_so(tmp_path: Path) -> None:
-    data = load_sweep(write_infos(tmp_path, horizon_infos({"cero": power_law(1.0, -0.5)}, seeds=1)))
-    figure = regret_horizon.draw(data)
+    runs = load_runs(write_infos(tmp_path, horizon_infos({"cero": power_law(1.0, -0.5)}, seeds=1)))
+    figure = draw(regret_horizon, [runs])
     assert legend(figure.axes[0])[0] == "CERO: −0.50 (1 seed)"  # noqa: RUF001
-    assert footer(figure).startswith("1 seed;")
+    assert footer(figure).startswith("Simulator: Beta(1, 1), static; 1 seed;")
 
 
 def test_regret_cumulative(tmp_path: Path) -> None:
-    figure = regret_cumulative.draw(horizon_data(tmp_path))
+    figure = draw(regret_cumulative, [horizon_runs(tmp_path)])
     assert line(figure.axes[0], "CERO") == pytest.approx(np.array([[100, 10], [400, 20], [1600, 40]]))
     assert line(figure.axes[0], r"$\sqrt{K}$") == pytest.approx(line(figure.axes[0], "CERO"))
     assert legend(figure.axes[0])[0] == "CERO: 0.50 [0.50, 0.50]"
@@ -121,7 +123,7 @@ def drift_infos() -> list[dict[str, Any]]:
 
 
 def test_regret_drift(tmp_path: Path) -> None:
-    figure = regret_drift.draw(load_sweep(write_infos(tmp_path, drift_infos())))
+    figure = draw(regret_drift, [load_runs(write_infos(tmp_path, drift_infos()))])
     (axes,) = figure.axes
     assert axes.get_xscale() == "symlog"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.3", "1"]
@@ -137,7 +139,7 @@ def test_regret_drift(tmp_path: Path) -> None:
     ]
     assert line(axes, "(12) variation") == pytest.approx(np.array([[0.3, 1.2], [1, 4]]))
     assert regret_drift.BENCHMARK in footer(figure)
-    assert "Open markers: abrupt shifts" in footer(figure)
+    assert "abrupt shifts" in footer(figure)
 
 
 def test_regret_pool(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_regret_pool(tmp_path: Path) -> None:
         for seed in range(2)
         for size in (10, 100, 1000)
     ]
-    (axes,) = regret_pool.draw(load_sweep(write_infos(tmp_path, infos))).axes
+    (axes,) = draw(regret_pool, [load_runs(write_infos(tmp_path, infos))]).axes
     assert line(axes, "CERO") == pytest.approx(np.array([[10, 0.01], [100, 0.001], [1000, 0.0001]]))
     assert axes.get_xscale() == "log"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["10", "100", "1,000"]
@@ -171,7 +173,7 @@ def learning_infos() -> list[dict[str, Any]]:
 
 
 def test_learning(tmp_path: Path) -> None:
-    figure = learning.draw(load_sweep(write_infos(tmp_path, learning_infos())))
+    figure = draw(learning, [load_runs(write_infos(tmp_path, learning_infos()))])
     gain, rate = figure.axes
     assert [label.get_text() for label in gain.get_yticklabels()] == ["CERO", "Uniform"]
     assert "percentage points" in gain.get_xlabel()
@@ -183,69 +185,76 @@ def test_learning(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("figure", [regret_horizon, regret_cumulative, regret_drift, regret_pool, learning])
 def test_a_figure_without_runs_says_which_study_is_missing(tmp_path: Path, figure: Any) -> None:
-    data = load_sweep(write_infos(tmp_path, [make_info(study="single")]))
-    assert figure.usable(data).empty
+    runs = load_runs(write_infos(tmp_path, [make_info(study="single")]))
+    assert figure.usable(runs).empty
     with pytest.raises(RecordError, match=r"no run of the study '(horizon|drift|pool|dynamics)'"):
-        figure.draw(data)
+        draw(figure, [runs])
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> dict[str, Run]:
+def runs(tmp_path: Path) -> Runs:
     """Budget 12 over 4 rounds and 4 prompts, so an even pace of 3 units, 12 responses, a round."""
-    spends = {"cero": (4, 4, 2, 2), "uniform": (3, 3, 3, 3)}
-    return {name: read_run(write_detailed_run(tmp_path / "sweep", name, units)) for name, units in spends.items()}
+    for name, units in {"cero": (4, 4, 2, 2), "uniform": (3, 3, 3, 3)}.items():
+        write_detailed_run(tmp_path / "sweep", name, units)
+    return load_setting(tmp_path / "sweep")
 
 
-def test_pacing(runs: dict[str, Run]) -> None:
-    (axes,) = pacing.draw(runs).axes
+def rows(runs: Runs, table: str, method: str) -> pd.DataFrame:
+    found = runs.table(table)
+    return found[found["method"] == method].drop(columns=RUN).reset_index(drop=True)
+
+
+def test_pacing(runs: Runs) -> None:
+    (axes,) = draw(pacing, [runs]).axes
     # Units ahead of the pace after each round: 1, 2, 1, 0; four responses each.
     assert line(axes, "CERO").tolist() == [[0, 0], [1, 4], [2, 8], [3, 4], [4, 0]]
     assert line(axes, "Uniform")[:, 1].tolist() == [0, 0, 0, 0, 0]
     assert legend(axes) == ["CERO", "Uniform"]
     # Groups add up to 4, 8, 10, 12 and to 3, 6, 9, 12: multiples of M = 4.
-    assert pacing.epoch_ends(runs["cero"].table("rounds"), 4) == [1, 2, 4]
-    assert pacing.epoch_ends(runs["uniform"].table("rounds"), 4) == [2, 3, 4]
+    assert pacing.epoch_ends(rows(runs, "rounds", "cero"), 4) == [1, 2, 4]
+    assert pacing.epoch_ends(rows(runs, "rounds", "uniform"), 4) == [2, 3, 4]
     upright = sorted(one.get_xdata()[0] for one in axes.get_lines() if list(one.get_ydata()) == [0, 1])
     assert upright == [1, 2, 2, 3, 4, 4]
 
 
-def test_many_epochs_are_thinned(runs: dict[str, Run]) -> None:
+def test_many_epochs_are_thinned(runs: Runs) -> None:
     rounds = pd.DataFrame({"groups": np.full(100, 4)})
     assert len(pacing.epoch_ends(rounds, 4)) == 100
     assert pacing.epoch_ends(rounds, 1000) == []
 
 
-def test_exposure(runs: dict[str, Run]) -> None:
-    (axes,) = exposure.draw(runs).axes
+def test_exposure(runs: Runs) -> None:
+    (axes,) = draw(exposure, [runs]).axes
     # CERO: prompts have 4, 4, 2, 2 units and R = 3.
     steps = line(axes, "CERO")
     assert steps == pytest.approx(np.array([[0, 0], [2 / 3, 0.5], [4 / 3, 1.0]]))
     assert legend(axes) == ["CERO", "Uniform", "Static optimum"]
 
 
-def test_exposure_names_runs_as_told(runs: dict[str, Run]) -> None:
-    (axes,) = exposure.draw({"CERO, seed 1": runs["cero"]}).axes
-    assert legend(axes)[0] == "CERO, seed 1"
-
-
-def test_effective_rate(runs: dict[str, Run]) -> None:
-    consumed, rate = effective_rate.effective_rate(runs["uniform"].table("rounds"), 12)
-    assert (consumed[0], consumed[-1]) == pytest.approx((0.05, 1.0))
-    assert rate == pytest.approx(np.full(consumed.size, 1 / 3))  # 1 of 3 groups in every round
+def test_effective_rate(runs: Runs) -> None:
+    rate = effective_rate.effective_rate(rows(runs, "rounds", "uniform"), 12)
+    assert rate == pytest.approx(np.full(rate.size, 1 / 3))  # 1 of 3 groups in every round
     # Over the whole budget CERO's rounds have 2, 2, 1, 1 effective groups of 12.
-    _, whole = effective_rate.effective_rate(runs["cero"].table("rounds"), 12, window=1.0)
+    whole = effective_rate.effective_rate(rows(runs, "rounds", "cero"), 12, window=1.0)
     assert whole[-1] == pytest.approx(6 / 12)
-    (axes,) = effective_rate.draw(runs).axes
+    (axes,) = draw(effective_rate, [runs]).axes
     assert axes.get_xlabel() == "budget consumed (%)"
+    assert line(axes, "Uniform")[:, 1] == pytest.approx(100 / 3)
+    assert line(axes, "Uniform")[[0, -1], 0] == pytest.approx([5, 100])
 
 
-def test_effective_rate_of_less_than_a_window_is_empty(runs: dict[str, Run]) -> None:
-    consumed, rate = effective_rate.effective_rate(runs["cero"].table("rounds").iloc[:0], 12)
-    assert consumed.size == rate.size == 0
+def test_effective_rate_ends_where_the_spending_does() -> None:
+    rounds = pd.DataFrame({"units": [3, 3, 0, 0], "groups": [3, 3, 0, 0], "effective_groups": [1, 2, 0, 0]})
+    rate = effective_rate.effective_rate(rounds, 12)
+    ends = effective_rate.consumed_shares()
+    assert np.isnan(rate[ends > 0.5 + 1e-9]).all()
+    assert rate[ends < 0.25] == pytest.approx(1 / 3)
+    assert rate[(ends > 0.3) & (ends < 0.5)] == pytest.approx(2 / 3)
+    assert np.isnan(effective_rate.effective_rate(rounds.iloc[:0], 12)).all()
 
 
-def test_selection_lift_by_hand(runs: dict[str, Run]) -> None:
-    rounds, groups = runs["uniform"].table("rounds"), runs["uniform"].table("groups")
+def test_selection_lift_by_hand(runs: Runs) -> None:
+    rounds, groups = rows(runs, "rounds", "uniform"), rows(runs, "groups", "uniform")
     lift = selection_lift.selection_lift(rounds, groups, 4)
     # Rounds 0 and 1 are the first third, 2 the second, 3 the last; always 2 of 3 prompts are of 0.5, half of the pool.
     expected = [2 / 3, np.nan, 4 / 3, np.nan, np.nan]
@@ -254,8 +263,8 @@ def test_selection_lift_by_hand(runs: dict[str, Run]) -> None:
     assert selection_lift.overall_lift(rounds, groups, 0.0, 1.0) == pytest.approx(1.0)
 
 
-def test_selection_lift_counts_a_prompt_once_a_round(runs: dict[str, Run]) -> None:
-    rounds, groups = runs["uniform"].table("rounds"), runs["uniform"].table("groups")
+def test_selection_lift_counts_a_prompt_once_a_round(runs: Runs) -> None:
+    rounds, groups = rows(runs, "rounds", "uniform"), rows(runs, "groups", "uniform")
     second_wave = groups[groups["prompt"] == 0].assign(wave=1)
     twice = pd.concat([groups, second_wave])
     np.testing.assert_array_equal(
@@ -272,22 +281,36 @@ def test_selection_lift_of_any_pacing_is_1_by_chance() -> None:
     assert selection_lift.overall_lift(rounds, groups, 0.4, 0.6) == pytest.approx(1.0)
 
 
-def test_selection_lift_figure(runs: dict[str, Run]) -> None:
-    (axes,) = selection_lift.draw(runs["cero"]).axes
+def test_selection_lift_figure(runs: Runs) -> None:
+    (axes,) = draw(selection_lift, [runs]).axes
+    assert axes.get_title("left") == "CERO"
+    assert [bar.get_height() for bar in axes.patches][2] == pytest.approx(selection_lift.lifts(runs, "cero")[0, 0, 2])
     assert [label.get_text() for label in axes.get_xticklabels()][2] == "[0.4, 0.6)"
     assert legend(axes) == ["first third of the rounds", "second third of the rounds", "last third of the rounds"]
 
 
-def test_selection_lift_refuses_a_method_that_predicts_nothing(tmp_path: Path) -> None:
-    run = read_run(write_detailed_run(tmp_path, "uniform", (3, 3, 3, 3), predicts=False))
-    with pytest.raises(RecordError, match="uniform predicts no success rates"):
-        selection_lift.draw(run)
+def test_selection_lift_refuses_methods_that_predict_nothing(tmp_path: Path) -> None:
+    write_detailed_run(tmp_path, "uniform", (3, 3, 3, 3), predicts=False)
+    with pytest.raises(RecordError, match="no method predicts success rates"):
+        draw(selection_lift, [load_setting(tmp_path)])
 
 
-@pytest.mark.parametrize("figure", [pacing, exposure, effective_rate])
-def test_a_figure_of_no_run_is_refused(figure: Any) -> None:
-    with pytest.raises(RecordError, match="no run was given"):
-        figure.draw({})
+@pytest.mark.parametrize(
+    ("figure", "table"),
+    [(pacing, "rounds"), (exposure, "pool"), (effective_rate, "rounds"), (selection_lift, "groups")],
+)
+def test_a_figure_says_which_table_is_missing(tmp_path: Path, figure: Any, table: str) -> None:
+    runs = load_setting(write_infos(tmp_path, [make_info()]))
+    with pytest.raises(RecordError, match=f"no run kept (its )?{table}"):
+        draw(figure, [runs])
+
+
+def test_settings_stand_side_by_side(runs: Runs, tmp_path: Path) -> None:
+    write_detailed_run(tmp_path / "other", "cero", (3, 3, 3, 3))
+    figure = draw(pacing, [runs, load_setting(tmp_path / "other")])
+    assert [axes.get_title("left") for axes in figure.axes] == ["Simulator: Beta(1, 1), static"] * 2
+    assert [legend(axes) for axes in figure.axes] == [["CERO", "Uniform"], ["CERO"]]
+    assert footer(figure).count("Simulator: Beta(1, 1), static; 1 seed; M = 4 prompts") == 2
 
 
 def test_draw_sweep_draws_what_there_is(tmp_path: Path) -> None:
@@ -295,9 +318,9 @@ def test_draw_sweep_draws_what_there_is(tmp_path: Path) -> None:
     write_infos(sweep, [*horizon_infos(LAWS), *drift_infos(), *learning_infos()])
     for name in ("cero", "uniform"):
         write_detailed_run(sweep, name, (4, 4, 2, 2), predicts=name == "cero")
-    paths = draw_sweep(sweep, tmp_path / "out")
+    paths = draw_sweep(load_runs(sweep), tmp_path / "out")
     stems = ["regret_horizon", "regret_cumulative", "regret_drift", "learning"]
-    stems += ["pacing", "exposure", "effective_rate", "selection_lift"]
+    stems += ["effective_rate", "pacing", "selection_lift", "exposure"]
     assert [path.name for path in paths] == [f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")]
     for path in paths:
         if path.suffix == ".png":
@@ -307,9 +330,9 @@ def test_draw_sweep_draws_what_there_is(tmp_path: Path) -> None:
 
 
 def test_saved_files_are_the_same_every_time(tmp_path: Path) -> None:
-    data = load_sweep(write_infos(tmp_path / "sweep", horizon_infos(LAWS)))
+    runs = load_runs(write_infos(tmp_path / "sweep", horizon_infos(LAWS)))
     for name in ("a", "b"):
-        style.save(regret_horizon.draw(data), tmp_path / name)
+        style.save(draw(regret_horizon, [runs]), tmp_path / name)
     for kind in ("png", "svg"):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
     assert b"<dc:date>" not in (tmp_path / "a.svg").read_bytes()
@@ -317,10 +340,10 @@ def test_saved_files_are_the_same_every_time(tmp_path: Path) -> None:
 
 
 def test_a_users_settings_neither_change_figures_nor_are_changed(tmp_path: Path) -> None:
-    data = load_sweep(write_infos(tmp_path / "sweep", horizon_infos(LAWS)))
-    style.save(regret_horizon.draw(data), tmp_path / "plain")
+    runs = load_runs(write_infos(tmp_path / "sweep", horizon_infos(LAWS)))
+    style.save(draw(regret_horizon, [runs]), tmp_path / "plain")
     with mpl.rc_context({"font.size": 20.0, "axes.facecolor": "black"}):
-        style.save(regret_horizon.draw(data), tmp_path / "odd")
+        style.save(draw(regret_horizon, [runs]), tmp_path / "odd")
         assert mpl.rcParams["font.size"] == 20.0
     assert (tmp_path / "plain.svg").read_bytes() == (tmp_path / "odd.svg").read_bytes()
 
@@ -362,7 +385,7 @@ def test_pyplot_is_never_imported() -> None:
 
 def test_no_warning_where_an_interval_reaches_below_zero(tmp_path: Path) -> None:
     infos = horizon_infos({"cero": lambda seed, horizon: [1e-6, 0.5][seed] / horizon}, seeds=2)
-    data = load_sweep(write_infos(tmp_path / "sweep", infos))
+    runs = load_runs(write_infos(tmp_path / "sweep", infos))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        style.save(regret_horizon.draw(data), tmp_path / "figure")
+        style.save(draw(regret_horizon, [runs]), tmp_path / "figure")

@@ -15,14 +15,17 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from analysis.curves import Curve
+from analysis.draw import draw
 from analysis.figures import accuracy as accuracy_figure
 from analysis.figures import against_uniform as against_uniform_figure
-from analysis.figures import effective_groups, mean_pacing
+from analysis.figures import pacing
+from analysis.gallery import draw_setting
 from analysis.heldout import accuracy_points, compare_to_uniform, final_scores
-from analysis.load_training import Training, load_training
+from analysis.load import Runs, load_setting
+from analysis.rounds import every_round
 from analysis.style import look
 from analysis.tables import to_markdown
-from analysis.training import draw_training, main, notes, report_training
+from analysis.training import main, notes, report_training
 from analysis.training_tables import readable, training_summary
 from cerolab.errors import RecordError
 from cerolab.records import RunSettings, RunWriter, pack_experiment, pack_tables, read_rows
@@ -144,8 +147,8 @@ def write_study(directory: Path, methods: Sequence[str] = tuple(STUDY), seeds: S
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Training:
-    return load_training(write_study(tmp_path / "study"))
+def study(tmp_path: Path) -> Runs:
+    return load_setting(write_study(tmp_path / "study"))
 
 
 def forget_folders(directory: Path) -> None:
@@ -166,13 +169,14 @@ def printed(lines: Sequence[Any]) -> str:
 
 
 def test_packed_tables_load_the_same_as_folders(tmp_path: Path) -> None:
-    loose = load_training(write_study(tmp_path))
+    loose = load_setting(write_study(tmp_path))
     pack_experiment(tmp_path)
     assert pack_tables(tmp_path) == [tmp_path / "rounds.parquet", tmp_path / "evals.parquet"]
     forget_folders(tmp_path)
-    packed = load_training(tmp_path)
-    for table in ("runs", "rounds", "evals"):
-        pd.testing.assert_frame_equal(getattr(packed, table), getattr(loose, table))
+    packed = load_setting(tmp_path)
+    for table in ("rounds", "evals"):
+        pd.testing.assert_frame_equal(packed.table(table), loose.table(table))
+    pd.testing.assert_frame_equal(packed.frame, loose.frame)
 
 
 def test_rows_stand_behind_their_run_id_in_their_order(tmp_path: Path) -> None:
@@ -193,7 +197,7 @@ def test_packing_adds_new_runs_to_those_packed_before(tmp_path: Path) -> None:
     pack_experiment(tmp_path)
     pack_tables(tmp_path)
     forget_folders(tmp_path)
-    assert load_training(tmp_path).runs["run_id"].tolist() == [old.name, new.name]
+    assert load_setting(tmp_path).frame["run_id"].tolist() == [old.name, new.name]
     assert sorted(set(read_rows(tmp_path, "evals")["run_id"].to_pylist())) == [old.name, new.name]
 
 
@@ -237,7 +241,7 @@ def test_a_damaged_packed_table_is_named(tmp_path: Path, damage: Callable[[Path]
     (file,) = pack_tables(tmp_path, ["rounds"])
     damage(file)
     with pytest.raises(RecordError, match=message):
-        load_training(tmp_path)
+        load_setting(tmp_path).table("rounds")
 
 
 def _without(file: Path, column: str) -> None:
@@ -249,7 +253,7 @@ def test_runs_packed_without_their_tables_are_named(tmp_path: Path) -> None:
     pack_experiment(tmp_path)
     forget_folders(tmp_path)
     with pytest.raises(RecordError, match=rf"has the rounds of {path.name} and of 0 other runs; pack .* pack_tables"):
-        load_training(tmp_path)
+        every_round(load_setting(tmp_path))
 
 
 # --- loading ------------------------------------------------------------------------------------------------------
@@ -257,7 +261,7 @@ def test_runs_packed_without_their_tables_are_named(tmp_path: Path) -> None:
 
 def test_a_run_that_ended_early_spends_nothing_in_the_rounds_it_lacks(tmp_path: Path) -> None:
     write_run(tmp_path, units=(6, 6))
-    rounds = load_training(tmp_path).rounds
+    rounds = every_round(load_setting(tmp_path))
     assert rounds["round"].tolist() == [0, 1, 2, 3]
     assert rounds["units"].tolist() == [6, 6, 0, 0]
     assert rounds["updated"].tolist() == [1, 1, 0, 0]
@@ -267,25 +271,26 @@ def test_runs_of_other_settings_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path, "cero")
     write_run(tmp_path, "uniform", learning_rate=1e-3)
     with pytest.raises(RecordError, match=r"differ in learning_rate \(0\.0001 and 0\.001\); put them in experiments"):
-        load_training(tmp_path)
+        load_setting(tmp_path)
 
 
 def test_a_method_and_seed_twice_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path)
     write_run(tmp_path, detail=("rounds",))
     with pytest.raises(RecordError, match="have the same method and seed"):
-        load_training(tmp_path)
+        load_setting(tmp_path)
 
 
-def test_a_sweep_of_the_simulator_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=r"run\.json: source is 'sim', no training; .*analysis\.sweep"):
-        load_training(write_infos(tmp_path, [make_info()]))
+def test_a_sweep_over_several_settings_is_refused(tmp_path: Path) -> None:
+    infos = [make_info(num_rounds=horizon) for horizon in (100, 200)]
+    with pytest.raises(RecordError, match=r"differ in budget \(500 and 1000\), num_rounds \(100 and 200\)"):
+        load_setting(write_infos(tmp_path, infos))
 
 
 def test_an_experiment_without_a_finished_run_is_named(tmp_path: Path) -> None:
     write_run(tmp_path, finish=False)
     with pytest.raises(RecordError, match="no finished run in it"):
-        load_training(tmp_path)
+        load_setting(tmp_path)
 
 
 # --- accuracy and its comparison ----------------------------------------------------------------------------------
@@ -293,7 +298,7 @@ def test_an_experiment_without_a_finished_run_is_named(tmp_path: Path) -> None:
 
 def test_accuracy_is_the_mean_over_questions_without_the_sampled_evaluation(tmp_path: Path) -> None:
     write_run(tmp_path, accuracies=(0.2, 0.3, 0.4))
-    points = accuracy_points(load_training(tmp_path))
+    points = accuracy_points(load_setting(tmp_path))
     assert points["accuracy"].tolist() == pytest.approx([20, 30, 40])
     assert points["responses"].tolist() == [0, 24, 48]
     assert points["stage"].tolist() == [0, 2, 4]
@@ -302,20 +307,20 @@ def test_accuracy_is_the_mean_over_questions_without_the_sampled_evaluation(tmp_
 def test_the_last_evaluation_of_a_run_that_ended_early_is_its_final_one(tmp_path: Path) -> None:
     write_run(tmp_path, seed=0)
     write_run(tmp_path, seed=1, units=(6, 4, 2))
-    points = accuracy_points(load_training(tmp_path))
+    points = accuracy_points(load_setting(tmp_path))
     assert points["stage"].tolist() == [0, 2, 4] * 2
 
 
 def test_a_stage_that_a_seed_lacks_is_no_point(tmp_path: Path) -> None:
     write_run(tmp_path, seed=0)
     write_run(tmp_path, seed=1, accuracies=(0.2, 0.3, 0.35, 0.38, 0.4))
-    assert sorted(set(accuracy_points(load_training(tmp_path))["stage"])) == [0, 2, 4]
+    assert sorted(set(accuracy_points(load_setting(tmp_path))["stage"])) == [0, 2, 4]
 
 
 def test_final_scores_are_those_of_the_most_samples(tmp_path: Path) -> None:
     write_run(tmp_path, seed=0)
     write_run(tmp_path, seed=1, final_samples=0)
-    scores = final_scores(load_training(tmp_path))
+    scores = final_scores(load_setting(tmp_path))
     assert scores["samples"].tolist() == [16, 0]
     assert scores["n"].tolist() == [16, 16]
     assert scores["avg_at_n"].tolist() == pytest.approx([41, 40])
@@ -333,7 +338,7 @@ def test_where_a_curve_first_reaches_a_level(level: float, x: float) -> None:
     assert Curve(np.array([0.0, 10, 15, 20, 30]), means, unknown, unknown).first_reaches(level) == pytest.approx(x)
 
 
-def test_comparison_with_uniform_by_hand(study: Training) -> None:
+def test_comparison_with_uniform_by_hand(study: Runs) -> None:
     compared = compare_to_uniform(accuracy_points(study))
     assert list(compared) == ["cero", "uniform", "random_matched"]
     cero = compared["cero"]
@@ -351,7 +356,7 @@ def test_only_seeds_that_uniform_has_are_compared(tmp_path: Path) -> None:
     write_study(tmp_path, ["cero"], [0, 1, 2])
     write_study(tmp_path, ["uniform"], [0, 2])
     write_run(tmp_path, "random_matched", seed=5)
-    training = load_training(tmp_path)
+    training = load_setting(tmp_path)
     compared = compare_to_uniform(accuracy_points(training))
     assert list(compared) == ["cero", "uniform"]
     assert compared["cero"].differences.index.tolist() == [0, 2]
@@ -364,17 +369,17 @@ def test_only_seeds_that_uniform_has_are_compared(tmp_path: Path) -> None:
 def test_where_uniform_gains_nothing_there_is_nothing_to_reach(tmp_path: Path) -> None:
     write_run(tmp_path, "cero", accuracies=(0.4, 0.3, 0.35))
     write_run(tmp_path, "uniform", accuracies=(0.4, 0.45, 0.4))
-    training = load_training(tmp_path)
+    training = load_setting(tmp_path)
     assert all(np.isnan(found.share) for found in compare_to_uniform(accuracy_points(training)).values())
     assert "responses to Uniform's accuracy" not in readable(training_summary(training))
     assert "Uniform ends no higher than it began" in notes(training)[-1]
-    assert len(against_uniform_figure.draw(training).axes) == 1
+    assert len(draw(against_uniform_figure, [training]).axes) == 1
 
 
 # --- the table ----------------------------------------------------------------------------------------------------
 
 
-def test_summary_by_hand(study: Training) -> None:
+def test_summary_by_hand(study: Runs) -> None:
     summary = training_summary(study)
     assert summary["method"].tolist() == ["cero", "uniform", "random_matched"]
     cero, uniform, matched = (summary.iloc[row] for row in range(3))
@@ -393,7 +398,7 @@ def test_summary_by_hand(study: Training) -> None:
     assert cero["minutes"] == pytest.approx(1.0)
 
 
-def test_markdown_of_a_summary(study: Training) -> None:
+def test_markdown_of_a_summary(study: Runs) -> None:
     assert to_markdown(readable(training_summary(study))).split("\n") == [
         "| allocator | seeds | accuracy at start, % | accuracy at end, % | against Uniform, points "
         "| responses to Uniform's accuracy | avg@16, % | pass@16, % | effective groups, % | responses | updates "
@@ -407,7 +412,7 @@ def test_markdown_of_a_summary(study: Training) -> None:
 
 
 def test_without_uniform_nothing_is_compared(tmp_path: Path) -> None:
-    training = load_training(write_study(tmp_path, ["cero", "random_matched"]))
+    training = load_setting(write_study(tmp_path, ["cero", "random_matched"]))
     table = readable(training_summary(training))
     assert not {"against Uniform, points", "responses to Uniform's accuracy"} & set(table.columns)
     assert "no figure against_uniform: no finished run of uniform to compare with" in notes(training)
@@ -415,7 +420,7 @@ def test_without_uniform_nothing_is_compared(tmp_path: Path) -> None:
 
 def test_exact_rates_alone_have_pass_but_no_average_over_samples(tmp_path: Path) -> None:
     write_run(tmp_path, final_samples=0)
-    table = readable(training_summary(load_training(tmp_path)))
+    table = readable(training_summary(load_setting(tmp_path)))
     assert "pass@16, %" in table
     assert "avg@16, %" not in table
 
@@ -423,8 +428,8 @@ def test_exact_rates_alone_have_pass_but_no_average_over_samples(tmp_path: Path)
 # --- figures ------------------------------------------------------------------------------------------------------
 
 
-def test_accuracy_figure(study: Training) -> None:
-    figure = accuracy_figure.draw(study)
+def test_accuracy_figure(study: Runs) -> None:
+    figure = draw(accuracy_figure, [study])
     (axes,) = figure.axes
     assert legend(axes) == ["CERO", "Uniform", "Random-matched"]
     assert line(axes, "CERO").tolist() == pytest.approx(np.array([[0, 20], [40, 50], [48, 60]]))
@@ -433,30 +438,15 @@ def test_accuracy_figure(study: Training) -> None:
         assert words in footer(figure)
 
 
-def test_effective_groups_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(effective_groups, "WINDOW", 0.5)
-    write_run(tmp_path, units=(6, 4, 2))
-    (axes,) = effective_groups.draw(load_training(tmp_path)).axes
-    # Effective 5, 3, 1 of 6, 4, 2 groups; nothing in the last round.
-    assert line(axes, "CERO") == pytest.approx(np.array([[2, 80], [3, 400 / 6], [4, 50]]))
-    assert axes.get_ylabel() == "groups with mixed rewards (%)\nof the last 2 rounds"
-
-
-def test_the_moving_rate_of_nothing_is_unknown() -> None:
-    rounds = pd.DataFrame({"groups": [4, 0, 0], "effective_groups": [2, 0, 0]})
-    assert effective_groups.moving_rate(rounds, 1)["rate"].tolist() == pytest.approx([0.5, np.nan, np.nan], nan_ok=True)
-    assert effective_groups.moving_rate(rounds, 3)["rate"].tolist() == [0.5]
-
-
-def test_pacing_figure(study: Training) -> None:
-    (axes,) = mean_pacing.draw(study).axes
+def test_pacing_figure(study: Runs) -> None:
+    (axes,) = draw(pacing, [study]).axes
     # An even pace is 12 responses a round; CERO spends 24, 16, 8, 0.
     assert line(axes, "CERO").tolist() == [[0, 0], [1, 12], [2, 16], [3, 12], [4, 0]]
     assert line(axes, "Uniform")[:, 1].tolist() == [0, 0, 0, 0, 0]
 
 
-def test_against_uniform_figure(study: Training) -> None:
-    gain, needed = against_uniform_figure.draw(study).axes
+def test_against_uniform_figure(study: Runs) -> None:
+    gain, needed = draw(against_uniform_figure, [study]).axes
     assert [label.get_text() for label in gain.get_yticklabels()] == ["CERO", "Random-matched"]
     assert [text.get_text() for text in gain.texts] == ["20.00 [17.52, 22.48]", "−10.00 [−19.94, −0.06]"]  # noqa: RUF001
     seeds = [one.get_xdata().tolist() for one in gain.get_lines() if one.get_marker() == "."]
@@ -474,18 +464,18 @@ def test_against_uniform_figure(study: Training) -> None:
 )
 def test_a_figure_that_cannot_be_drawn_says_what_is_missing(tmp_path: Path, figure: Any, message: str) -> None:
     write_run(tmp_path, detail=("rounds",))
-    training = load_training(tmp_path)
+    training = load_setting(tmp_path)
     assert figure.missing(training) == message
     with pytest.raises(RecordError, match=message):
-        figure.draw(training)
+        draw(figure, [training])
 
 
-def test_draw_training_writes_every_figure_the_same_every_time(tmp_path: Path) -> None:
-    directory = write_study(tmp_path / "study")
-    paths = draw_training(directory, tmp_path / "a")
-    stems = ["accuracy", "effective_groups", "pacing", "against_uniform"]
+def test_draw_setting_writes_every_figure_the_same_every_time(tmp_path: Path) -> None:
+    runs = load_setting(write_study(tmp_path / "study"))
+    paths = draw_setting(runs, tmp_path / "a")
+    stems = ["accuracy", "against_uniform", "effective_rate", "pacing"]
     assert [path.name for path in paths] == [f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")]
-    for path, again in zip(paths, draw_training(directory, tmp_path / "b"), strict=True):
+    for path, again in zip(paths, draw_setting(runs, tmp_path / "b"), strict=True):
         assert path.read_bytes() == again.read_bytes()
         if path.suffix == ".png":
             pixels = imread(path)[..., :3]
@@ -494,12 +484,12 @@ def test_draw_training_writes_every_figure_the_same_every_time(tmp_path: Path) -
 
 
 def test_one_seed_of_two_methods_is_drawn_without_intervals(tmp_path: Path) -> None:
-    training = load_training(write_study(tmp_path / "study", ["cero", "uniform"], [0]))
-    assert len(draw_training(tmp_path / "study", tmp_path / "figures", training)) == 8
-    assert notes(training) == ["one seed, so no interval: CERO, Uniform"]
-    figure = accuracy_figure.draw(training)
+    training = load_setting(write_study(tmp_path / "study", ["cero", "uniform"], [0]))
+    assert len(draw_setting(training, tmp_path / "figures")) == 8
+    assert notes(training)[-1] == "one seed, so no interval: CERO, Uniform"
+    figure = draw(accuracy_figure, [training])
     assert "One seed: no interval." in footer(figure)
-    gain, _ = against_uniform_figure.draw(training).axes
+    gain, _ = draw(against_uniform_figure, [training]).axes
     assert [text.get_text() for text in gain.texts] == ["19.00 (1 seed)"]
     table = readable(training_summary(training))
     assert table["against Uniform, points"].tolist() == ["19.00", ""]
@@ -508,9 +498,9 @@ def test_one_seed_of_two_methods_is_drawn_without_intervals(tmp_path: Path) -> N
 def test_without_evaluations_the_rest_is_drawn(tmp_path: Path) -> None:
     write_run(tmp_path / "study", "cero", detail=("rounds",))
     write_run(tmp_path / "study", "uniform", detail=("rounds",))
-    names = {path.stem for path in draw_training(tmp_path / "study", tmp_path / "figures")}
-    assert names == {"effective_groups", "pacing"}
-    training = load_training(tmp_path / "study")
+    names = {path.stem for path in draw_setting(load_setting(tmp_path / "study"), tmp_path / "figures")}
+    assert names == {"effective_rate", "pacing"}
+    training = load_setting(tmp_path / "study")
     assert "no figure accuracy: no held-out evaluation was recorded" in notes(training)
     assert readable(training_summary(training)).columns.tolist() == [
         *("allocator", "seeds", "effective groups, %", "responses", "updates", "minutes")
@@ -519,7 +509,7 @@ def test_without_evaluations_the_rest_is_drawn(tmp_path: Path) -> None:
 
 def test_a_method_with_options_has_a_look_of_its_own(tmp_path: Path) -> None:
     write_run(tmp_path, "oracle(recovery=8)")
-    (axes,) = accuracy_figure.draw(load_training(tmp_path)).axes
+    (axes,) = draw(accuracy_figure, [load_setting(tmp_path)]).axes
     assert legend(axes) == ["Oracle, recovery"]
     assert look("oracle(recovery=8)").colour != look("oracle").colour
 
@@ -550,6 +540,6 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (tmp_path / "elsewhere" / "accuracy.svg").exists()
     assert main(directory) == 0
     assert (directory / "figures" / "pacing.png").exists()
-    assert len(load_training(directory).runs) == 9  # the figures' folder is no run
+    assert len(load_setting(directory).infos) == 9  # the figures' folder is no run
     assert main(tmp_path / "nowhere") == 1
     assert capsys.readouterr().err.startswith("error: ")

@@ -1,7 +1,34 @@
-"""One figure, one file.
+"""One figure, one file, each an ``analysis.draw.FigureModule``; the same for records of simulator and training."""
 
-A figure of a sweep has ``usable(data)``, the runs that it takes (none: there is nothing to draw), and
-``draw(data)``. A figure of single runs has ``TABLES``, the record tables that it reads, and ``draw(runs)`` for runs by
-name: the allocator's, or what the legend shall say. The lift is drawn for one run, ``draw(run)``. A figure of a
-training experiment has ``missing(training)``, what that lacks to be drawn (nothing: ""), and ``draw(training)``.
-"""
+from analysis.draw import FigureModule
+from analysis.figures import (
+    accuracy,
+    against_uniform,
+    effective_rate,
+    exposure,
+    learning,
+    pacing,
+    regret_cumulative,
+    regret_drift,
+    regret_horizon,
+    regret_pool,
+    selection_lift,
+)
+
+# Figures of runs that may be compared with one another.
+OF_SETTING: dict[str, FigureModule] = {
+    "accuracy": accuracy,
+    "against_uniform": against_uniform,
+    "effective_rate": effective_rate,
+    "pacing": pacing,
+    "selection_lift": selection_lift,
+    "exposure": exposure,
+}
+# Figures of the settings that a study of a sweep runs over, with the study's name.
+OF_STUDY: dict[str, tuple[FigureModule, str]] = {
+    "regret_horizon": (regret_horizon, "horizon"),
+    "regret_cumulative": (regret_cumulative, "horizon"),
+    "regret_drift": (regret_drift, "drift"),
+    "regret_pool": (regret_pool, "pool"),
+    "learning": (learning, "dynamics"),
+}

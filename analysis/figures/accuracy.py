@@ -1,37 +1,37 @@
-"""Held-out accuracy of real training against the responses that it spent."""
+"""Held-out accuracy against the responses spent."""
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from functools import partial
+
+from matplotlib.axes import Axes
 
 from analysis.curves import draw_line
-from analysis.heldout import accuracy_points, mean_curve
-from analysis.layout import describe_training, legend_below, make_panels, plain, set_heading
-from analysis.load_training import Training
-from analysis.style import applied, in_order, look
-from cerolab.errors import RecordError
+from analysis.draw import BANDS, Panel
+from analysis.heldout import accuracy_points, mean_curve, no_accuracy
+from analysis.layout import legend_below, plain_axis
+from analysis.load import Runs
+from analysis.style import in_order, look
 
 CAPTION = "Held-out accuracy against responses spent"
+NOTE = f"Accuracy: mean over questions. {BANDS}"
 
 
-def missing(training: Training) -> str:
-    """What the training lacks to be drawn."""
-    return "no held-out evaluation was recorded" if accuracy_points(training).empty else ""
+def missing(runs: Runs) -> str:
+    """What the runs lack to be drawn."""
+    return no_accuracy(runs)
 
 
-def draw(training: Training) -> Figure:
+def panels(runs: Runs) -> list[Panel]:
     """One line an allocator: the mean over seeds, and its interval as a band."""
-    if lack := missing(training):
-        raise RecordError(f"{training.directory}: {lack}")
-    points = accuracy_points(training)
-    with applied():
-        figure, (axes,) = make_panels([""], height=4.3)
-        for method in in_order(points["method"]):
-            draw_line(axes, mean_curve(points, method), method, look(method).name)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: plain(number)))
-        axes.set_xlabel("responses spent")
-        axes.set_ylabel("held-out accuracy (%)")
-        legend_below(axes, columns=3)
-        set_heading(figure, CAPTION, describe_training(training, "Accuracy: mean over questions."))
-    return figure
+    return [Panel("", partial(_draw_panel, runs=runs))]
+
+
+def _draw_panel(axes: Axes, runs: Runs) -> None:
+    points = accuracy_points(runs)
+    for method in in_order(points["method"]):
+        draw_line(axes, mean_curve(points, method), method, look(method).name)
+    plain_axis(axes, "x")
+    axes.set_xlabel("responses spent")
+    axes.set_ylabel("held-out accuracy (%)")
+    legend_below(axes, columns=3)

@@ -1,30 +1,34 @@
-"""What each allocator's training gains over uniform's: final accuracy, and responses for the same accuracy."""
+"""What each allocator gains over uniform: final held-out accuracy, and responses for the same accuracy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.curves import draw_points, name_rows
-from analysis.heldout import BASELINE, Comparison, accuracy_points, compare_to_uniform
-from analysis.layout import describe_training, make_panels, set_heading
-from analysis.load_training import Training
-from analysis.style import REFERENCE, applied, look
+from analysis.draw import Panel
+from analysis.heldout import BASELINE, Comparison, accuracy_points, compare_to_uniform, no_accuracy
+from analysis.load import Runs
+from analysis.style import REFERENCE, look
 from analysis.tables import NOT_REACHED
-from cerolab.errors import RecordError
 
-CAPTION = "Training against Uniform, seed by seed"
+CAPTION = "Held-out accuracy against Uniform's, seed by seed"
+NOTE = (
+    "Differences: dots are seeds, points their mean; bars and brackets: 95 % t-interval. Responses: where the mean "
+    "curve first reaches Uniform's final accuracy, straight between evaluations, as a share of all responses of "
+    "Uniform."
+)
 
 
-def missing(training: Training) -> str:
-    """What the training lacks to be drawn."""
-    points = accuracy_points(training)
-    if points.empty:
-        return "no held-out evaluation was recorded"
+def missing(runs: Runs) -> str:
+    """What the runs lack to be drawn."""
+    if lack := no_accuracy(runs):
+        return lack
+    points = accuracy_points(runs)
     if BASELINE not in set(points["method"]):
         return "no finished run of uniform to compare with"
     if len(compare_to_uniform(points)) < 2:
@@ -32,28 +36,18 @@ def missing(training: Training) -> str:
     return ""
 
 
-def draw(training: Training) -> Figure:
-    """Left: differences of the final accuracy, paired by seed. Right: share of uniform's responses for its accuracy.
+def panels(runs: Runs) -> list[Panel]:
+    """Differences of the final accuracy, paired by seed; then the share of uniform's responses for its accuracy.
 
-    Where uniform gains nothing there is no right panel.
+    Where uniform gains nothing there is no second panel.
     """
-    if lack := missing(training):
-        raise RecordError(f"{training.directory}: {lack}")
-    compared = compare_to_uniform(accuracy_points(training))
+    compared = compare_to_uniform(accuracy_points(runs))
     reached = {method: found for method, found in compared.items() if not np.isnan(found.share)}
-    titles = ["Final accuracy minus Uniform's"] + ["Responses until Uniform's final accuracy"] * bool(reached)
-    text = "Dots are seeds, points their mean; bars and brackets: 95 % t-interval."
-    with applied():
-        figure, axes = make_panels(titles, height=1.2 + 0.28 * len(compared))
-        _draw_differences(axes[0], {method: found for method, found in compared.items() if method != BASELINE})
-        if reached:
-            _draw_shares(axes[1], reached)
-            text += (
-                " Right: where the mean curve first reaches it, straight between evaluations, as a share of all "
-                "responses of Uniform."
-            )
-        set_heading(figure, CAPTION, describe_training(training, text, bands=False))
-    return figure
+    others = {method: found for method, found in compared.items() if method != BASELINE}
+    height = 1.2 + 0.28 * len(compared)
+    differences = Panel("Final accuracy minus Uniform's", partial(_draw_differences, compared=others), height)
+    shares = Panel("Responses until Uniform's final accuracy", partial(_draw_shares, compared=reached), height)
+    return [differences, shares] if reached else [differences]
 
 
 def _draw_differences(axes: Axes, compared: Mapping[str, Comparison]) -> None:

@@ -1,69 +1,73 @@
-"""Effective-group rate, the share of groups with mixed rewards, over the consumed budget."""
+"""Effective-group rate, the share of groups with mixed rewards, over the consumed budget (figure 4 of the paper)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
-from analysis.detail import describe_runs, refuse_none, run_label
-from analysis.layout import legend_below, make_panels, set_heading
+from analysis.curves import curve, draw_line
+from analysis.draw import BANDS, Panel
+from analysis.layout import legend_below
+from analysis.load import Runs
+from analysis.rounds import cumulative, every_round
 from analysis.statistics import FloatArray
-from analysis.style import applied, look
-from cerolab.records import Run
+from analysis.style import in_order, look
 
-CAPTION = "Effective-group rate over the consumed budget"
-TABLES = ("rounds",)
 WINDOW = 0.05  # of the budget
-_POINTS = 200
+CAPTION = "Effective-group rate over the consumed budget"
+NOTE = f"Moving window of {100 * WINDOW:g} % of the budget. {BANDS}"
+_POINTS = 96
 
 
-def effective_rate(rounds: pd.DataFrame, budget: int, window: float = WINDOW) -> tuple[FloatArray, FloatArray]:
-    """Consumed share of the budget [P], and the rate over the window of the budget that ends there [P].
+def consumed_shares(window: float = WINDOW) -> FloatArray:
+    """Shares of the budget at which the rate is taken [P], the ends of its windows."""
+    return np.linspace(window, 1.0, _POINTS)
 
-    Groups within a round are spread evenly over the units that it spent. nan where nothing was generated.
+
+def effective_rate(rounds: pd.DataFrame, budget: int, window: float = WINDOW) -> FloatArray:
+    """The rate over the window that ends at each of ``consumed_shares`` [P]; nan where the run did not come so far.
+
+    Groups within a round are spread evenly over the units that it spent.
+
+    Args:
+        rounds: of one run, in order.
+        budget: units.
+        window: share of the budget.
     """
     spending = rounds[rounds["units"] > 0]
-    consumed, groups, effective = (
-        np.concatenate([[0.0], np.cumsum(spending[name].to_numpy(np.float64))])
-        for name in ("units", "groups", "effective_groups")
-    )
+    consumed, groups, effective = (cumulative(spending[name]) for name in ("units", "groups", "effective_groups"))
     consumed /= budget
-    if consumed[-1] < window:
-        return np.empty(0), np.empty(0)
-    ends = np.linspace(window, consumed[-1], _POINTS)
+    ends = consumed_shares(window)
     starts = ends - window
     in_window = np.interp(ends, consumed, groups) - np.interp(starts, consumed, groups)
     mixed = np.interp(ends, consumed, effective) - np.interp(starts, consumed, effective)
-    return ends, mixed / in_window
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(ends <= consumed[-1] + 1e-9, mixed / in_window, np.nan)
 
 
-def draw(runs: Mapping[str, Run]) -> Figure:
-    """One line a run, both axes in percent."""
-    refuse_none(runs, "effective_rate")
-    with applied():
-        figure, (axes,) = make_panels([""], height=4.0)
-        for name, run in runs.items():
-            style = look(run.label)
-            consumed, rate = effective_rate(run.table("rounds"), run.info["problem"]["budget"])
-            axes.plot(
-                100 * consumed,
-                100 * rate,
-                color=style.colour,
-                linestyle=style.line,
-                linewidth=style.width,
-                marker=style.marker,
-                markevery=40,
-                label=run_label(name, run),
-            )
-        axes.set_xlim(0.0, 100.0)
-        axes.set_ylim(bottom=0.0)
-        axes.set_xlabel("budget consumed (%)")
-        axes.set_ylabel("groups with mixed rewards (%)")
-        legend_below(axes, columns=3)
-        set_heading(
-            figure, CAPTION, f"{describe_runs(runs.values())}. Moving window of {100 * WINDOW:g} % of the budget."
-        )
-    return figure
+def missing(runs: Runs) -> str:
+    """What the runs lack to be drawn."""
+    return "" if runs.kept("rounds") and every_round(runs)["groups"].any() else "no run kept rounds with groups"
+
+
+def panels(runs: Runs) -> list[Panel]:
+    """One line an allocator, both axes in percent."""
+    return [Panel("", partial(_draw_panel, runs=runs))]
+
+
+def _draw_panel(axes: Axes, runs: Runs) -> None:
+    rounds, budget = every_round(runs), runs.problem["budget"]
+    for method in in_order(rounds["method"]):
+        of_method = rounds[rounds["method"] == method].groupby("run_id")
+        rates = [effective_rate(of_run, budget) for _, of_run in of_method]
+        consumed = 100 * np.tile(consumed_shares(), len(rates))
+        found = pd.DataFrame({"consumed": consumed, "rate": 100 * np.concatenate(rates)}).dropna()
+        draw_line(axes, curve(found, "consumed", "consumed", "rate"), method, look(method).name, marked=_POINTS // 8)
+    axes.set_xlim(0.0, 100.0)
+    axes.set_ylim(bottom=0.0)
+    axes.set_xlabel("budget consumed (%)")
+    axes.set_ylabel("groups with mixed rewards (%)")
+    legend_below(axes, columns=3)

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.curves import curve, draw_curve
-from analysis.figures import regret_horizon
-from analysis.figures.regret_horizon import draw_reference, slope_label
-from analysis.layout import describe, legend_below, log_axis, make_panels, set_heading
-from analysis.select import panels
-from cerolab.errors import RecordError
+from analysis.draw import BANDS, Panel
+from analysis.figures.regret_horizon import draw_reference, missing, slope_label, usable
+from analysis.layout import legend_below, log_axis
+from analysis.load import Runs
+from analysis.select import by_population
+
+__all__ = ["CAPTION", "NOTE", "missing", "panels"]
 
 CAPTION = "Cumulative regret in round units, K times regret per prompt"
+NOTE = (
+    f"{BANDS} In brackets: slope of the log mean on log K, with its 95 % bootstrap interval over seeds; flat is a "
+    "regret per prompt that falls like 1/K."
+)
 
 
-def usable(data: pd.DataFrame) -> pd.DataFrame:
-    """The runs that ``regret_horizon`` draws."""
-    return regret_horizon.usable(data)
-
-
-def draw(data: pd.DataFrame) -> Figure:
+def panels(runs: Runs) -> list[Panel]:
     """One panel a population, log-log, with the line of slope 1/2 through CERO's first point."""
-    runs = usable(data)
-    if runs.empty:
-        raise RecordError("the sweep has no run of the study 'horizon' with fixed rates")
-    runs = runs.assign(round_units=runs["num_rounds"] * runs["regret_per_prompt"])
-    parts = panels(runs)
-    with style.applied():
-        figure, axes = make_panels([title for title, _ in parts], height=4.3)
-        for panel, (_, group) in zip(axes, parts, strict=True):
-            _draw_panel(panel, group)
-        set_heading(
-            figure,
-            CAPTION,
-            f"{describe(runs)}. Lines: mean over seeds; bands: 95 % t-interval. In brackets: slope of the log mean "
-            "on log K, with its 95 % bootstrap interval over seeds; flat is a regret per prompt that falls like 1/K.",
-        )
-    return figure
+    data = usable(runs)
+    data = data.assign(round_units=data["num_rounds"] * data["regret_per_prompt"])
+    return [Panel(title, partial(_draw_panel, runs=group)) for title, group in by_population(data)]
 
 
 def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.curves import ROUNDING, Curve, curve, draw_curve
-from analysis.layout import describe, legend_below, log_axis, make_panels, plain, set_heading
-from analysis.select import panels, study_runs
-from cerolab.errors import RecordError
+from analysis.draw import BANDS, Panel
+from analysis.layout import legend_below, log_axis, plain
+from analysis.load import Runs
+from analysis.select import by_population, study_runs
 
 CAPTION = "Same-path regret per prompt against the variation of the rates"
 BENCHMARK = "The benchmark is an upper bound on OPT_dyn, so regret is overstated, never understated."
+NOTE = f"{BENCHMARK} {BANDS} Open markers, where there are any: abrupt shifts."
 
 _TOP = 2.0  # regret per prompt is at most 1; terms of (12) beyond this run out of the panel
 # The terms of (12) for CERO, drawn in grey and told apart by their lines.
@@ -26,29 +29,22 @@ _TERMS = {
 }
 
 
-def usable(data: pd.DataFrame) -> pd.DataFrame:
+def usable(runs: Runs) -> pd.DataFrame:
     """The runs of the study "drift" that have a benchmark."""
-    return study_runs(data, "drift", ["dynamics"])
+    return study_runs(runs, "drift", ["dynamics"])
 
 
-def draw(data: pd.DataFrame) -> Figure:
+def missing(runs: Runs) -> str:
+    """What the sweep lacks to be drawn."""
+    return "no run of the study 'drift' with a benchmark" if usable(runs).empty else ""
+
+
+def panels(runs: Runs) -> list[Panel]:
     """One panel a population; x is linear up to the smallest positive V_K and logarithmic beyond, y is logarithmic.
 
     Drift and fixed rates are one line; abrupt shifts, another kind of path, are points of their own with open markers.
     """
-    runs = usable(data)
-    if runs.empty:
-        raise RecordError("the sweep has no run of the study 'drift' with a benchmark")
-    parts = panels(runs)
-    footer = f"{describe(runs)}. {BENCHMARK} Lines: mean over seeds; bands: 95 % t-interval."
-    if runs["dynamics"].str.startswith("shift").any():
-        footer += " Open markers: abrupt shifts."
-    with style.applied():
-        figure, axes = make_panels([title for title, _ in parts], height=4.7)
-        for panel, (_, group) in zip(axes, parts, strict=True):
-            _draw_panel(panel, group)
-        set_heading(figure, CAPTION, footer)
-    return figure
+    return [Panel(title, partial(_draw_panel, runs=group), 4.7) for title, group in by_population(usable(runs))]
 
 
 def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.curves import Curve, curve, draw_curve, horizon_slope
-from analysis.layout import describe, legend_below, log_axis, make_panels, set_heading
-from analysis.select import panels, study_runs
-from cerolab.errors import RecordError
+from analysis.draw import BANDS, Panel
+from analysis.layout import legend_below, log_axis
+from analysis.load import Runs
+from analysis.select import by_population, study_runs
 
 CAPTION = "Regret per prompt against the horizon"
+NOTE = f"{BANDS} In brackets: slope of log mean regret on log K, with its 95 % bootstrap interval over seeds."
 
 
-def usable(data: pd.DataFrame) -> pd.DataFrame:
+def usable(runs: Runs) -> pd.DataFrame:
     """The runs of the study "horizon" with fixed rates, whose benchmark is the exact optimum."""
-    return study_runs(data[data["optimum_kind"] == "static exact"], "horizon", ["num_rounds"])
+    found = study_runs(runs, "horizon", ["num_rounds"])
+    return found[found["optimum_kind"] == "static exact"]
 
 
-def draw(data: pd.DataFrame) -> Figure:
+def missing(runs: Runs) -> str:
+    """What the sweep lacks to be drawn."""
+    return "no run of the study 'horizon' with fixed rates" if usable(runs).empty else ""
+
+
+def panels(runs: Runs) -> list[Panel]:
     """One panel a population, log-log; the legend gives the slope of log mean regret on log K, with its interval."""
-    runs = usable(data)
-    if runs.empty:
-        raise RecordError("the sweep has no run of the study 'horizon' with fixed rates")
-    parts = panels(runs)
-    with style.applied():
-        figure, axes = make_panels([title for title, _ in parts], height=4.3)
-        for panel, (_, group) in zip(axes, parts, strict=True):
-            _draw_panel(panel, group)
-        set_heading(
-            figure,
-            CAPTION,
-            f"{describe(runs)}. Lines: mean over seeds; bands: 95 % t-interval. In brackets: slope of log mean regret "
-            "on log K, with its 95 % bootstrap interval over seeds.",
-        )
-    return figure
+    return [Panel(title, partial(_draw_panel, runs=group)) for title, group in by_population(usable(runs))]
 
 
 def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:

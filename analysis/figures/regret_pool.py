@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.curves import curve, draw_curve
-from analysis.layout import describe, legend_below, log_axis, make_panels, set_heading
-from analysis.select import panels, study_runs
-from cerolab.errors import RecordError
+from analysis.draw import BANDS, Panel
+from analysis.layout import legend_below, log_axis
+from analysis.load import Runs
+from analysis.select import by_population, study_runs
 
 CAPTION = "Regret per prompt against the size of the pool"
+NOTE = BANDS
 
 
-def usable(data: pd.DataFrame) -> pd.DataFrame:
+def usable(runs: Runs) -> pd.DataFrame:
     """The runs of the study "pool" that have a benchmark."""
-    return study_runs(data, "pool", ["num_prompts"])
+    return study_runs(runs, "pool", ["num_prompts"])
 
 
-def draw(data: pd.DataFrame) -> Figure:
+def missing(runs: Runs) -> str:
+    """What the sweep lacks to be drawn."""
+    return "no run of the study 'pool' with a benchmark" if usable(runs).empty else ""
+
+
+def panels(runs: Runs) -> list[Panel]:
     """One panel a population, both axes logarithmic."""
-    runs = usable(data)
-    if runs.empty:
-        raise RecordError("the sweep has no run of the study 'pool' with a benchmark")
-    parts = panels(runs)
-    with style.applied():
-        figure, axes = make_panels([title for title, _ in parts])
-        for panel, (_, group) in zip(axes, parts, strict=True):
-            _draw_panel(panel, group)
-        set_heading(figure, CAPTION, f"{describe(runs)}. Lines: mean over seeds; bands: 95 % t-interval.")
-    return figure
+    return [Panel(title, partial(_draw_panel, runs=group), 3.9) for title, group in by_population(usable(runs))]
 
 
 def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:

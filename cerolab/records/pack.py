@@ -7,7 +7,7 @@ The figures of a training also need its rounds and evaluations: the rows of all 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,14 +91,19 @@ def pack_tables(directory: Path, tables: Sequence[str] = ("rounds", "evals")) ->
     return written
 
 
-def read_rows(directory: Path | str, table: str) -> pa.Table:
-    """A table of every finished run of an experiment that kept it, from its run folders and its packed file.
+def read_rows(directory: Path | str, table: str, run_ids: Iterable[str] | None = None) -> pa.Table:
+    """A table of finished runs of an experiment that kept it, from their run folders and its packed file.
+
+    Args:
+        directory: the experiment's folder.
+        table: name of the table.
+        run_ids: of these runs, which must be finished; None: of every one that is.
 
     Returns:
         The table's columns behind run_id; sorted by run id, the rows of a run in their order.
 
     Raises:
-        RecordError: a damaged or foreign file, or a table that no record has.
+        RecordError: a damaged or foreign file, a file that is missing, or a table that no record has.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -107,15 +112,19 @@ def read_rows(directory: Path | str, table: str) -> pa.Table:
         raise RecordError(f"no run record has a table {table!r}; known: {', '.join(TABLES)}")
     directory = Path(directory)
     packed = _read_packed(directory / f"{table}.parquet", table)
-    known = set(packed["run_id"].to_pylist())
+    known = set(pc.unique(packed["run_id"]).to_pylist())
+    folders = _finished(directory) if run_ids is None else _named(directory, run_ids)
     loose = {
         run.info["run_id"]: read_table(run.path / f"{table}.parquet", table)
-        for run in _finished(directory)
+        for run in folders
         if table in run.info["detail"] and ((run.path / f"{table}.parquet").exists() or run.info["run_id"] not in known)
     }
-    kept = packed.filter(pc.invert(pc.is_in(packed["run_id"], pa.array(list(loose), pa.string()))))
-    parts = [_behind_run_id(rows, [run_id] * rows.num_rows, table) for run_id, rows in loose.items()]
-    return pa.concat_tables([kept, *parts]).sort_by("run_id")
+    wanted = known if run_ids is None else known & set(run_ids)
+    kept = packed.filter(pc.is_in(packed["run_id"], pa.array(sorted(wanted - set(loose)), pa.string())))
+    parts = {run_id: _behind_run_id(rows, [run_id] * rows.num_rows, table) for run_id, rows in loose.items()}
+    if not kept.num_rows:
+        return pa.concat_tables([kept, *(parts[run_id] for run_id in sorted(parts))])
+    return pa.concat_tables([kept, *parts.values()]).sort_by("run_id")
 
 
 def _finished(directory: Path) -> list[Run]:
@@ -124,6 +133,11 @@ def _finished(directory: Path) -> list[Run]:
         return []
     runs = [read_run(path, unfinished=True) for path in find_runs([directory])]
     return [run for run in runs if run.info["status"] == "finished"]
+
+
+def _named(directory: Path, run_ids: Iterable[str]) -> list[Run]:
+    """Those of these runs that have a folder below ``directory``."""
+    return [read_run(directory / run_id) for run_id in run_ids if (directory / run_id / "run.json").exists()]
 
 
 def _read_packed(path: Path, table: str) -> pa.Table:

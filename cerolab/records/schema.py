@@ -31,17 +31,18 @@ NUM_BINS = 20  # of predicted success rate, for selection lift and calibration
 
 
 class Column(NamedTuple):
-    """A column: name, Arrow type, meaning with unit."""
+    """A column: name, Arrow type, meaning with unit, and whether a number in it may be unknown (nan)."""
 
     name: str
     type: str
     meaning: str
+    may_be_nan: bool = False
 
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "rounds": (
         Column("round", "int64", "round, from 0"),
-        Column("price", "float64", "normalised budget price before the round; nan where the method has none"),
+        Column("price", "float64", "normalised budget price before the round; nan where the method has none", True),
         Column("virtual_units", "int64", "units of the virtual allocation; the executed ones where there is none"),
         Column("units", "int64", "units executed"),
         Column("remaining_units", "int64", "units of the budget left after the round"),
@@ -53,10 +54,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("reward_sum", "float64", "sum of rewards"),
         Column("tokens", "int64", "tokens generated; 0 in the simulator"),
         Column("updated", "bool", "whether the policy was updated"),
-        Column("predicted_value_mean", "float64", "mean q-hat of the admitted prompts before the round"),
-        Column("observed_value_mean", "float64", "mean unbiased within-group reward variance of the round"),
-        Column("true_value_mean", "float64", "mean true reward variance of the admitted prompts; nan in training"),
-        Column("value", "float64", "utility gained up to here; nan in training"),
+        Column("predicted_value_mean", "float64", "mean q-hat of the admitted prompts before the round", True),
+        Column("observed_value_mean", "float64", "mean unbiased within-group reward variance of the round", True),
+        Column("true_value_mean", "float64", "mean true reward variance of admitted prompts; nan in training", True),
+        Column("value", "float64", "utility gained up to here; nan in training", True),
         Column("pool_histogram", "list<int64>", f"prompts of the pool by predicted success, {NUM_BINS} equal bins"),
         Column("seconds_allocate", "float64", "seconds in allocate()"),
         Column("seconds_rollout", "float64", "seconds generating and grading"),
@@ -71,10 +72,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("responses", "int64", "responses generated"),
         Column("reward_sum", "float64", "sum of rewards; successes where rewards are binary"),
         Column("reward_mean", "float64", "mean reward"),
-        Column("reward_variance", "float64", "unbiased reward variance of the group; nan for one response"),
-        Column("predicted_success", "float64", "p-hat before the decision; nan where the method has none"),
-        Column("predicted_value", "float64", "q-hat before the decision; nan where the method has none"),
-        Column("true_success", "float64", "true success rate; nan in training"),
+        Column("reward_variance", "float64", "unbiased reward variance of the group; nan for one response", True),
+        Column("predicted_success", "float64", "p-hat before the decision; nan where the method has none", True),
+        Column("predicted_value", "float64", "q-hat before the decision; nan where the method has none", True),
+        Column("true_success", "float64", "true success rate; nan in training", True),
         Column("exposure_before", "int64", "units the prompt had before this round"),
         Column("tokens", "int64", "tokens generated; 0 in the simulator"),
         Column("trained", "bool", "whether the group was trained on"),
@@ -86,13 +87,15 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("problem", "string", "problem of the suite; 'all' for the suite's mean"),
         Column("samples", "int64", "responses a problem, n; 0 where the rate is known exactly"),
         Column("avg_at_n", "float64", "mean reward"),
-        Column("pass_at_n", "float64", "unbiased chance of one success in n (16 where samples is 0); nan if unknown"),
+        Column(
+            "pass_at_n", "float64", "unbiased chance of a success in n (16 where samples is 0); nan if unknown", True
+        ),
     ),
     "pool": (
         Column("prompt", "int64", "prompt id"),
         Column("exposure", "int64", "units over the whole horizon"),
-        Column("true_success_start", "float64", "true success rate before the first round; nan in training"),
-        Column("true_success_end", "float64", "true success rate after the last round; nan in training"),
+        Column("true_success_start", "float64", "true success rate before the first round; nan in training", True),
+        Column("true_success_end", "float64", "true success rate after the last round; nan in training", True),
         Column("optimal_exposure", "int64", "units under the static optimum; -1 where there is none"),
     ),
 }

@@ -52,9 +52,10 @@ def read_table(path: Path, table: str) -> pa.Table:
     """Read parquet and check it against the schema.
 
     Raises:
-        RecordError: missing, truncated or foreign; names file and column.
+        RecordError: missing, truncated, foreign, or nan where a number must be known; names file and column.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     if not path.exists():
@@ -72,4 +73,7 @@ def read_table(path: Path, table: str) -> pa.Table:
             raise RecordError(f"{path}: column {field.name!r} has type {found}, expected {field.type}")
         if data.column(field.name).null_count:
             raise RecordError(f"{path}: column {field.name!r} has missing values")
+    for column in TABLES[table]:
+        if column.type == "float64" and not column.may_be_nan and pc.any(pc.is_nan(data[column.name])).as_py():
+            raise RecordError(f"{path}: column {column.name!r} has nan in it; it must be known")
     return data.select(schema.names)
