@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.statistics import FloatArray, Interval, fit_slope, mean_interval
-from analysis.style import in_order, look
+from analysis.style import Look, in_order, look
 
 ROUNDING = 1e-9  # regret below this is the rounding error of two equal sums
 
@@ -72,8 +72,12 @@ def draw_curve(axes: Axes, found: Curve, method: str, label: str) -> None:
 
 
 def draw_line(axes: Axes, found: Curve, method: str, label: str, marked: int = 1) -> None:
-    """Line with a marker at every ``marked``-th point, and the interval as a band in the same colour."""
-    style = look(method)
+    """An allocator's line with a marker at every ``marked``-th point, and the interval as a band in its colour."""
+    draw_band(axes, found, look(method), label, marked, order=3.0 if method == "cero" else 2.5)
+
+
+def draw_band(axes: Axes, found: Curve, style: Look, label: str, marked: int = 1, order: float = 2.5) -> None:
+    """``draw_line`` in any look; lines of a higher ``order`` are above."""
     axes.plot(
         found.x,
         found.mean,
@@ -83,7 +87,7 @@ def draw_line(axes: Axes, found: Curve, method: str, label: str, marked: int = 1
         linestyle=style.line,
         linewidth=style.width,
         label=label,
-        zorder=3 if method == "cero" else 2.5,
+        zorder=order,
     )
     banded = ~np.isnan(found.low)
     axes.fill_between(

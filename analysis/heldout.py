@@ -12,7 +12,8 @@ from analysis.statistics import Interval, mean_interval, paired_difference
 from analysis.style import in_order
 
 BASELINE = "uniform"
-_ALL = "all"  # the suite: mean over all questions; the problem: mean of the suite
+OVERALL = "all"  # the suite: mean over all questions; the problem: mean of the suite
+MACRO = "macro"  # the suite: mean over suites
 _COLUMNS = ("round", "responses_spent", "suite", "problem", "samples", "avg_at_n", "pass_at_n")
 _EXACT_PASS = 16  # n of pass@n where success rates are known exactly, see the record's schema
 
@@ -24,7 +25,7 @@ def accuracy_points(runs: Runs) -> pd.DataFrame:
     run's last evaluation, also where its budget ran out before. A stage that not all seeds of a method have is left
     out. Every evaluation is of the kind of the first: a final one with more samples is no point of the curve.
     """
-    overall = _overall(runs)
+    overall = _overall(_whole(runs))
     points = overall[overall["samples"] == overall.groupby("run_id")["samples"].transform("first")]
     last = ~points.duplicated("run_id", keep="last")
     points = points.assign(
@@ -38,17 +39,23 @@ def accuracy_points(runs: Runs) -> pd.DataFrame:
 
 
 def final_scores(runs: Runs) -> pd.DataFrame:
-    """The last evaluation of every run with the most samples.
+    """``suite_scores`` over all questions, without the column suite."""
+    return _overall(suite_scores(runs)).drop(columns="suite").reset_index(drop=True)
 
-    Columns: run_id, method, seed, samples (0: exact success rates), n of pass@n, avg_at_n and pass_at_n in percent.
+
+def suite_scores(runs: Runs) -> pd.DataFrame:
+    """The last evaluation of every run and suite with the most samples.
+
+    Columns: run_id, method, seed, suite, samples (0: exact success rates), n of pass@n, avg_at_n and pass_at_n in
+    percent.
     """
-    ordered = _overall(runs).sort_values(["run_id", "round", "samples"], kind="stable")
-    last = ordered[~ordered.duplicated("run_id", keep="last")]
+    evals = _whole(runs).sort_values(["run_id", "suite", "round", "samples"], kind="stable")
+    last = evals[~evals.duplicated(["run_id", "suite"], keep="last")]
     return last.assign(
         n=last["samples"].where(last["samples"] > 0, _EXACT_PASS),
         avg_at_n=100.0 * last["avg_at_n"],
         pass_at_n=100.0 * last["pass_at_n"],
-    )[[*RUN, "samples", "n", "avg_at_n", "pass_at_n"]].reset_index(drop=True)
+    )[[*RUN, "suite", "samples", "n", "avg_at_n", "pass_at_n"]].reset_index(drop=True)
 
 
 def mean_curve(points: pd.DataFrame, method: str) -> Curve:
@@ -110,9 +117,13 @@ def compare_to_uniform(points: pd.DataFrame) -> dict[str, Comparison]:
     return found
 
 
-def _overall(runs: Runs) -> pd.DataFrame:
-    """Evaluations over all questions: of the suite "all", or of a run's only suite."""
+def _whole(runs: Runs) -> pd.DataFrame:
+    """Evaluations of whole suites."""
     evals = runs.table("evals") if runs.kept("evals") else pd.DataFrame(columns=[*RUN, *_COLUMNS])
-    whole = evals[evals["problem"] == _ALL]
-    suites = whole.groupby("run_id")["suite"].transform("nunique")
-    return whole[(whole["suite"] == _ALL) | (suites == 1)]
+    return evals[evals["problem"] == OVERALL]
+
+
+def _overall(evals: pd.DataFrame) -> pd.DataFrame:
+    """Those over all questions: of the suite "all", or of a run's only suite."""
+    suites = evals.groupby("run_id")["suite"].transform("nunique")
+    return evals[(evals["suite"] == OVERALL) | (suites == 1)]

@@ -11,11 +11,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
 
 from analysis.load import Runs
 from analysis.style import REFERENCE
 
 PANEL_WIDTH, LEAST_WIDTH = 5.4, 7.0  # inches, of a panel and of a figure
+_LEGEND_BELOW = 0.48  # inches, under the panel's lower edge
 
 
 def make_panels(titles: Sequence[str], height: float = 3.9, columns: int = 2) -> tuple[Figure, list[Axes]]:
@@ -42,8 +44,12 @@ def set_heading(figure: Figure, caption: str, footer: str) -> None:
 
 
 def legend_below(axes: Axes, title: str | None = None, columns: int = 2) -> None:
-    """A legend under the panel, where it hides no curve."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, title=title, borderaxespad=0.0)
+    """A legend under the panel and its label, where it hides no curve."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    below = axes.transAxes + ScaledTranslation(0.0, -_LEGEND_BELOW, figure.dpi_scale_trans)
+    anchor = {"bbox_to_anchor": (0.5, 0.0), "bbox_transform": below, "borderaxespad": 0.0}
+    axes.legend(loc="upper center", ncols=columns, title=title, **anchor)
 
 
 def log_axis(
@@ -91,6 +97,11 @@ def describe(runs: Runs) -> str:
     settings = runs.frame.drop(columns=["run_id", "seed"]).columns.tolist()
     counts = runs.frame.groupby(settings)["seed"].nunique()
     return f"{_span(counts)} seed{'' if counts.max() == 1 else 's'}; {sizes(runs.frame)}"
+
+
+def count_seeds(seeds: int) -> str:
+    """``1 seed``, ``2 seeds``."""
+    return f"{seeds} seed{'' if seeds == 1 else 's'}"
 
 
 def sizes(data: pd.DataFrame) -> str:

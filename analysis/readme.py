@@ -17,6 +17,7 @@ from cyclopts import App, Parameter
 
 from analysis.layout import describe
 from analysis.load import load_runs, load_setting
+from analysis.paper_tables import mechanisms
 from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_markdown
 from analysis.training_tables import readable, training_summary
@@ -51,13 +52,12 @@ def regret_table(results: Path) -> str:
     return f"{to_markdown(summary)}\n\nAt K = {horizons} rounds; {describe(runs)}. {meaning}"
 
 
-def paper_scale(results: Path) -> str:
-    """The published numbers of the paper's schedule beside those measured here."""
-    return _rows(
-        results / "sim" / "paper_scale" / "summary.json",
-        ("quantity", "published", "measured"),
-        "python -m sim.paper_scale",
-    )
+def mechanism(results: Path) -> str:
+    """The mechanism that the paper reports beside the simulator's at its scale and that of our trainings."""
+    directory = results / "sim" / "paper_scale"
+    _need(directory, "python -m sim.paper_scale")
+    trainings = [load_setting(folder) for folder in sorted((results / "llm").glob("study-*"))]
+    return mechanisms([load_setting(directory), *trainings]).markdown.rstrip()
 
 
 def benchmarks(results: Path) -> str:
@@ -85,7 +85,7 @@ def training(results: Path) -> str:
 
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "regret_table": regret_table,
-    "paper_scale": paper_scale,
+    "mechanism": mechanism,
     "benchmarks": benchmarks,
     "training": training,
 }

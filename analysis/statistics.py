@@ -31,9 +31,9 @@ class Interval:
             return "none"
         if np.isnan(self.low):
             seeds = "1 seed" if self.num_seeds == 1 else f"{self.num_seeds} seeds"
-            return f"{_signed(self.estimate, digits)} ({seeds})"
-        low, high = _signed(self.low, digits), _signed(self.high, digits)
-        return f"{_signed(self.estimate, digits)} [{low}, {high}]"
+            return f"{signed(self.estimate, digits)} ({seeds})"
+        low, high = signed(self.low, digits), signed(self.high, digits)
+        return f"{signed(self.estimate, digits)} [{low}, {high}]"
 
 
 def mean_interval(values: npt.ArrayLike) -> Interval:
@@ -49,6 +49,25 @@ def mean_interval(values: npt.ArrayLike) -> Interval:
     error = float(values_S.std(ddof=1)) / np.sqrt(count)
     half = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1)) * error
     return Interval(mean, mean - half, mean + half, count)
+
+
+def plus_minus(values: npt.ArrayLike, digits: int | None = 2) -> str:
+    """``13.36 ± 0.33``, mean and standard deviation over seeds; without the latter for one seed, "" for none.
+
+    Args:
+        values: one a seed [S].
+        digits: after the point; None: three significant ones of the mean, none for whole numbers.
+    """
+    values_S = np.asarray(values, np.float64)
+    if not values_S.size:
+        return ""
+    mean = float(values_S.mean())
+    if digits is None:
+        whole = bool((values_S == np.round(values_S)).all())
+        digits = 0 if whole or mean == 0 else max(0, 2 - int(np.floor(np.log10(abs(mean)))))
+        digits = max(digits, 1) if values_S.size > 1 and whole and np.ptp(values_S) else digits
+    text = signed(mean, digits)
+    return text if values_S.size == 1 else f"{text} ± {values_S.std(ddof=1):,.{digits}f}"
 
 
 def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike) -> Interval:
@@ -119,6 +138,6 @@ def _bootstrap(statistic: Any, num_seeds: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def _signed(number: float, digits: int) -> str:
+def signed(number: float, digits: int) -> str:
     """Fixed digits, with a true minus sign, and none before zero."""
-    return f"{round(number, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(number, digits) + 0.0:,.{digits}f}".replace("-", "\N{MINUS SIGN}")

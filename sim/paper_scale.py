@@ -11,7 +11,6 @@ from cerolab.cli import launch
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
 from cerolab.records import claim_directory
-from cerolab.records.files import write_json
 from sim.engine import run_cells
 from sim.experiment import Cell, Scenario
 
@@ -51,7 +50,10 @@ def paper_scale(
     quiet
         No progress bar.
     """
-    from analysis.paper_scale import draw_paper_scale, paper_scale_rows, to_rich
+    from analysis.gallery import draw_setting
+    from analysis.load import load_setting
+    from analysis.paper_tables import mechanisms
+    from analysis.tables import to_rich
 
     if seeds < 1:
         raise InvalidValueError("seeds", seeds, "is below 1", "give the number of seeds, e.g. 5")
@@ -65,11 +67,11 @@ def paper_scale(
     claim_directory(directory, {"population": scenario.population, "problem": problem.to_dict()})
     run_cells(cells[:1], directory, ("rounds", "groups", "pool"), workers=1, quiet=quiet)
     run_cells(cells[1:], directory, ("rounds", "pool"), workers=workers, quiet=quiet)
-    rows = paper_scale_rows(directory)
-    write_json(directory / "summary.json", {"rows": rows})
+    runs = load_setting(directory)
+    table = mechanisms([runs])
     console = Console()
-    console.print(to_rich(rows))
-    for path in draw_paper_scale(directory, directory / "figures"):
+    console.print(to_rich(table.cells, "The mechanism of CERO"), table.caption, sep="\n")
+    for path in draw_setting(runs, directory / "figures"):
         if path.suffix == ".png":
             console.print(f"figure: {path}")
 

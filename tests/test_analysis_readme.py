@@ -10,7 +10,7 @@ from analysis.readme import main, rewritten
 from cerolab.errors import RecordError, UnknownNameError
 from cerolab.records import pack_experiment
 from cerolab.records.files import write_json
-from tests.test_analysis_data import horizon_infos, power_law, write_infos
+from tests.test_analysis_data import horizon_infos, power_law, write_detailed_run, write_infos
 
 README = """# Title
 
@@ -19,7 +19,7 @@ README = """# Title
 
 Words between.
 
-<!-- generated:paper_scale -->
+<!-- generated:mechanism -->
 old numbers
 <!-- /generated -->
 <!-- generated:benchmarks -->
@@ -33,10 +33,8 @@ def results(tmp_path: Path) -> Path:
     sweep = tmp_path / "results" / "sim" / "regret_sweep"
     write_infos(sweep, horizon_infos({"cero": power_law(0.5, -0.5), "uniform": power_law(0.1, 0.0)}))
     pack_experiment(sweep)
-    for folder in ("sim/paper_scale", "bench"):
-        (tmp_path / "results" / folder).mkdir(parents=True)
-    rows = [{"quantity": "rounds that spend", "published": "488", "measured": "488 (5 seeds)"}]
-    write_json(tmp_path / "results/sim/paper_scale/summary.json", {"rows": rows})
+    write_detailed_run(tmp_path / "results/sim/paper_scale", "cero", (4, 4, 4, 0))
+    (tmp_path / "results/bench").mkdir()
     bench = {"machine": "2 cores", "rows": [{"quantity": "oracle, s", "goal": "<= 2", "measured": 0.51234}]}
     write_json(tmp_path / "results/bench/summary.json", bench)
     return tmp_path / "results"
@@ -47,7 +45,7 @@ def test_blocks_are_rewritten_and_the_rest_is_left(results: Path) -> None:
     assert made.startswith("# Title\n\n<!-- generated:regret_table -->\n| population |")
     assert "| Beta(1, 1) | CERO | 0.02500 ± 0.01250 |" in made
     assert "3 seeds; M = 10 prompts; K = 100, 400, 1,600 rounds" in made
-    assert "| rounds that spend | 488 | 488 (5 seeds) |" in made
+    assert "| rounds that spend | 488 | 3 |" in made
     assert "| oracle, s | <= 2 | 0.5123 |" in made
     assert "Measured on 2 cores." in made
     assert "\n\nWords between.\n\n" in made
@@ -67,12 +65,12 @@ def test_text_without_blocks_needs_no_records(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("missing", "command"),
     [
-        ("sim/paper_scale/summary.json", "python -m sim.paper_scale"),
+        ("sim/paper_scale", "python -m sim.paper_scale"),
         ("bench/summary.json", "python -m benchmarks.run"),
     ],
 )
 def test_missing_records_name_file_and_command(results: Path, missing: str, command: str) -> None:
-    (results / missing).unlink()
+    (results / missing).rename(results / "elsewhere")
     with pytest.raises(RecordError, match=f"{missing} does not exist; make it with `{command}`"):
         rewritten(README, results)
 
@@ -83,11 +81,11 @@ def test_a_missing_sweep_names_folder_and_command(tmp_path: Path) -> None:
 
 
 def test_damaged_rows_name_row_and_column(results: Path) -> None:
-    rows = [{"quantity": "a", "published": "1", "measured": "1"}, {"quantity": "b", "published": "2"}]
-    write_json(results / "sim/paper_scale/summary.json", {"rows": rows})
+    rows = [{"quantity": "a", "goal": "1", "measured": "1"}, {"quantity": "b", "goal": "2"}]
+    write_json(results / "bench/summary.json", {"machine": "2 cores", "rows": rows})
     with pytest.raises(RecordError, match=r"summary\.json: 'measured' is missing in row 1"):
         rewritten(README, results)
-    write_json(results / "sim/paper_scale/summary.json", {"rows": []})
+    write_json(results / "bench/summary.json", {"machine": "2 cores", "rows": []})
     with pytest.raises(RecordError, match=r"summary\.json: 'rows' is missing, empty or no list"):
         rewritten(README, results)
 
@@ -101,7 +99,7 @@ def test_an_unknown_block_lists_the_known(results: Path) -> None:
     "text",
     [
         "<!-- generated:benchmarks -->\nno end",
-        "<!-- generated:benchmarks -->\n<!-- generated:paper_scale -->\n<!-- /generated -->",
+        "<!-- generated:benchmarks -->\n<!-- generated:mechanism -->\n<!-- /generated -->",
         "<!-- generated:benchmarks --> <!-- /generated -->",
     ],
 )

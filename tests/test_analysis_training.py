@@ -473,7 +473,7 @@ def test_a_figure_that_cannot_be_drawn_says_what_is_missing(tmp_path: Path, figu
 def test_draw_setting_writes_every_figure_the_same_every_time(tmp_path: Path) -> None:
     runs = load_setting(write_study(tmp_path / "study"))
     paths = draw_setting(runs, tmp_path / "a")
-    stems = ["accuracy", "against_uniform", "effective_rate", "pacing"]
+    stems = ["accuracy", "against_uniform", "responses_to_target", "effective_rate", "pacing", "cost"]
     assert [path.name for path in paths] == [f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")]
     for path, again in zip(paths, draw_setting(runs, tmp_path / "b"), strict=True):
         assert path.read_bytes() == again.read_bytes()
@@ -485,7 +485,7 @@ def test_draw_setting_writes_every_figure_the_same_every_time(tmp_path: Path) ->
 
 def test_one_seed_of_two_methods_is_drawn_without_intervals(tmp_path: Path) -> None:
     training = load_setting(write_study(tmp_path / "study", ["cero", "uniform"], [0]))
-    assert len(draw_setting(training, tmp_path / "figures")) == 8
+    assert len(draw_setting(training, tmp_path / "figures")) == 12
     assert notes(training)[-1] == "one seed, so no interval: CERO, Uniform"
     figure = draw(accuracy_figure, [training])
     assert "One seed: no interval." in footer(figure)
@@ -499,7 +499,7 @@ def test_without_evaluations_the_rest_is_drawn(tmp_path: Path) -> None:
     write_run(tmp_path / "study", "cero", detail=("rounds",))
     write_run(tmp_path / "study", "uniform", detail=("rounds",))
     names = {path.stem for path in draw_setting(load_setting(tmp_path / "study"), tmp_path / "figures")}
-    assert names == {"effective_rate", "pacing"}
+    assert names == {"effective_rate", "pacing", "cost"}
     training = load_setting(tmp_path / "study")
     assert "no figure accuracy: no held-out evaluation was recorded" in notes(training)
     assert readable(training_summary(training)).columns.tolist() == [

@@ -4,14 +4,19 @@ from analysis.draw import FigureModule
 from analysis.figures import (
     accuracy,
     against_uniform,
+    calibration,
+    cost,
     effective_rate,
     exposure,
+    heat_map,
     learning,
     pacing,
+    proxy_tracking,
     regret_cumulative,
     regret_drift,
     regret_horizon,
     regret_pool,
+    responses_to_target,
     selection_lift,
 )
 
@@ -19,10 +24,15 @@ from analysis.figures import (
 OF_SETTING: dict[str, FigureModule] = {
     "accuracy": accuracy,
     "against_uniform": against_uniform,
+    "responses_to_target": responses_to_target,
     "effective_rate": effective_rate,
     "pacing": pacing,
     "selection_lift": selection_lift,
+    "proxy_tracking": proxy_tracking,
+    "calibration": calibration,
     "exposure": exposure,
+    "heat_map": heat_map,
+    "cost": cost,
 }
 # Figures of the settings that a study of a sweep runs over, with the study's name.
 OF_STUDY: dict[str, tuple[FigureModule, str]] = {

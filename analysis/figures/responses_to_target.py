@@ -1,0 +1,90 @@
+"""How many responses every allocator needs to reach a held-out accuracy (not in the paper)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.curves import Curve, curve, draw_line
+from analysis.draw import BANDS, Panel
+from analysis.heldout import accuracy_points, no_accuracy
+from analysis.layout import legend_below, plain_axis
+from analysis.load import Runs
+from analysis.statistics import FloatArray
+from analysis.style import in_order, look
+
+CAPTION = "Responses needed to reach a held-out accuracy"
+NOTE = (
+    "Where each seed's curve, straight between evaluations, first reaches the accuracy; a line ends where a seed never "
+    f"does. {BANDS}"
+)
+_TARGETS = 61
+_MARKED = 6  # every so many
+
+
+def from_one_start(points: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The points with accuracies that may be compared over seeds, and what those are.
+
+    Where runs start unlike one another, as with held-out prompts of a seed's own, that is what they gained.
+
+    Args:
+        points: from ``analysis.heldout.accuracy_points``.
+    """
+    start = points.groupby("run_id")["accuracy"].transform("first")
+    if np.ptp(start) < 1e-9:
+        return points, "held-out accuracy to reach (%)"
+    return points.assign(accuracy=points["accuracy"] - start), "held-out accuracy to gain (percentage points)"
+
+
+def target_accuracies(points: pd.DataFrame) -> FloatArray:
+    """Evenly from the start to the highest accuracy that all seeds of some method reach.
+
+    Args:
+        points: from ``from_one_start``.
+    """
+    reached = points.groupby(["method", "run_id"])["accuracy"].max().groupby("method").min()
+    return np.linspace(points["accuracy"].iloc[0], reached.max(), _TARGETS)
+
+
+def responses_needed(points: pd.DataFrame, method: str, targets: FloatArray) -> Curve:
+    """Responses until each target over the seeds of a method, as far as all of them reach it.
+
+    Args:
+        points: from ``from_one_start``.
+        method: its label.
+        targets: accuracies, increasing.
+    """
+    own = points[points["method"] == method]
+    lines = [curve(of_run, "stage", "responses", "accuracy") for _, of_run in own.groupby("run_id")]
+    spent = np.array([[line.first_reaches(target) for target in targets] for line in lines])
+    shared = np.isfinite(spent).all(axis=0)
+    found = pd.DataFrame({"target": np.tile(targets[shared], len(lines)), "responses": spent[:, shared].ravel()})
+    return curve(found, "target", "target", "responses")
+
+
+def missing(runs: Runs) -> str:
+    """What the runs lack to be drawn."""
+    if lack := no_accuracy(runs):
+        return lack
+    targets = target_accuracies(from_one_start(accuracy_points(runs))[0])
+    return "" if targets[-1] > targets[0] else "no allocator raised the held-out accuracy in all of its seeds"
+
+
+def panels(runs: Runs) -> list[Panel]:
+    """One line an allocator; the lower and the longer, the better."""
+    return [Panel("", partial(_draw_panel, runs=runs))]
+
+
+def _draw_panel(axes: Axes, runs: Runs) -> None:
+    points, label = from_one_start(accuracy_points(runs))
+    targets = target_accuracies(points)
+    for method in in_order(points["method"]):
+        draw_line(axes, responses_needed(points, method, targets), method, look(method).name, _MARKED)
+    plain_axis(axes, "y")
+    axes.set_ylim(bottom=0.0)
+    axes.set_xlabel(label)
+    axes.set_ylabel("responses spent until then")
+    legend_below(axes, columns=3)

@@ -1,0 +1,98 @@
+"""What CERO does with its budget, in the quantities that the paper reports: one value a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures import pacing, selection_lift
+from analysis.load import Runs
+from analysis.rounds import SECONDS, every_round
+
+METHOD = "cero"
+_NAMES = {"cero": "CERO", "random_matched": "Random-matched", "uniform": "Uniform"}
+
+
+def mechanism(runs: Runs) -> dict[str, list[float]]:
+    """Quantities by name, one value a seed; what the runs have no record of is left out.
+
+    Args:
+        runs: of one setting.
+    """
+    found: dict[str, list[float]] = {}
+    if runs.kept("rounds"):
+        found |= _of_rounds(runs)
+    if runs.kept("pool"):
+        found |= _of_pool(runs)
+    if runs.kept("groups"):
+        found |= _of_groups(runs)
+    if runs.source == "sim":
+        found |= _of_results(runs)
+    known = {name: [value for value in values if not np.isnan(value)] for name, values in found.items()}
+    return {name: values for name, values in known.items() if values}
+
+
+def _of_rounds(runs: Runs) -> dict[str, list[float]]:
+    rounds = every_round(runs)
+    mine = _each(rounds[rounds["method"] == METHOD])
+    gaps = [pacing.pacing_gap(of_run, runs.problem) for of_run in mine]
+    found = {
+        "rounds that spend": [float((of_run["units"] > 0).sum()) for of_run in mine],
+        "peak of the pacing gap, responses": [float(gap.max()) for gap in gaps],
+        "end of the pacing gap, responses": [float(gap[-1]) for gap in gaps],
+    }
+    for method, name in _NAMES.items():
+        sums = rounds[rounds["method"] == method].groupby("seed")[["groups", "effective_groups"]].sum()
+        rates = 100.0 * sums["effective_groups"] / sums["groups"]
+        found[f"effective-group rate of {name}, %"] = rates.tolist()
+    found["seconds a million tokens, CERO over Uniform"] = _cost_ratio(rounds)
+    return found
+
+
+def _cost_ratio(rounds: pd.DataFrame) -> list[float]:
+    """Of the two runs of a seed; none where no token was counted."""
+    rounds = rounds.assign(seconds=rounds[list(SECONDS)].sum(axis=1))
+    sums = rounds.groupby(["method", "seed"])[["seconds", "tokens"]].sum()
+    if not sums["tokens"].any():
+        return []
+    cost = sums["seconds"] / sums["tokens"]
+    seeds = sorted(set(cost.get(METHOD, pd.Series()).index) & set(cost.get("uniform", pd.Series()).index))
+    return [float(cost[METHOD, seed] / cost["uniform", seed]) for seed in seeds]
+
+
+def _of_pool(runs: Runs) -> dict[str, list[float]]:
+    pool = runs.table("pool")
+    mine = _each(pool[pool["method"] == METHOD])
+    names = {
+        6: "prompts ending with 3 groups of 2 units (0.84 R in the paper), %",
+        8: "prompts ending with 4 groups (1.12 R), %",
+        10: "prompts ending with 5 groups (1.40 R), %",
+    }
+    return {name: [100.0 * float((of_run["exposure"] == u).mean()) for of_run in mine] for u, name in names.items()}
+
+
+def _of_groups(runs: Runs) -> dict[str, list[float]]:
+    groups, rounds = runs.table("groups"), runs.table("rounds")
+    pairs = [(rounds[rounds["run_id"] == i], g) for i, g in groups[groups["method"] == METHOD].groupby("run_id")]
+    ranges = {"below 0.2": (0.0, 0.2), "0.4 to 0.6": (0.4, 0.6), "of 0.8 and more": (0.8, 1.0)}
+    return {
+        f"selection lift at predicted success {name}": [selection_lift.overall_lift(r, g, *ends) for r, g in pairs]
+        for name, ends in ranges.items()
+    }
+
+
+def _of_results(runs: Runs) -> dict[str, list[float]]:
+    """Regret, which only the simulator has."""
+    names = {f"regret per prompt of {name}": (method, "regret_per_prompt") for method, name in _NAMES.items()}
+    names["bound (11) on CERO's regret per prompt (1 is vacuous)"] = (METHOD, "bound_total")
+    infos = [info for info in runs.infos.values() if not info["options"]]
+
+    def values(method: str, key: str) -> list[float]:
+        found = [info["results"].get(key) for info in infos if info["method"] == method]
+        return [float(value) for value in found if value is not None]
+
+    return {name: values(*wanted) for name, wanted in names.items()}
+
+
+def _each(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    return [of_run for _, of_run in rows.groupby("seed")]
