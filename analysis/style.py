@@ -24,7 +24,8 @@ class Look(NamedTuple):
     width: float = 1.3
 
 
-# The colours of Okabe and Ito (2008) but yellow, which is too faint on paper.
+# CERO's own study has the colours of Okabe and Ito (2008) but yellow, which is too faint on paper; the peers have those
+# of Paul Tol's schemes for the colour-blind, and as many as they are they need their markers and lines.
 _LOOKS = {
     "cero": Look("CERO", "#0072B2", "o", "-", 2.2),
     "uniform": Look("Uniform", "#E69F00", "s", "--"),
@@ -32,11 +33,23 @@ _LOOKS = {
     "cero_preset": Look("CERO-preset", "#CC79A7", "v", (0, (5, 1, 1, 1, 1, 1))),
     "cero_greedy": Look("CERO-greedy", "#D55E00", "D", (0, (3, 1, 1, 1))),
     "cero(catch_up=true)": Look("CERO, catch-up", "#332288", "X", (0, (4, 2))),
+    "resolve": Look("Resolve", "#EE3377", "H", (0, (8, 2)), 1.8),
+    "renew": Look("Renew", "#0E7C7B", "8", (0, (8, 2, 2, 2)), 1.8),
+    "dual_mirror_descent": Look("Dual mirror descent", "#6699CC", "p", (0, (6, 2))),
+    "mopps": Look("MoPPS", "#44AA99", "d", (0, (5, 1))),
+    "knapsack": Look("KnapsackRL", "#999933", "<", (0, (6, 1, 2, 1))),
+    "coba": Look("CoBA-RL", "#AA4499", ">", (0, (3, 2))),
+    "vip": Look("VIP", "#117733", "x", (0, (7, 1, 1, 1))),
+    "dapo": Look("DAPO", "#661100", "+", (0, (2, 2))),
+    "speed": Look("SPEED", "#CC6677", "1", (0, (4, 1, 2, 1))),
+    "greso": Look("GRESO", "#997700", "2", (0, (3, 1, 1, 1, 1, 1))),
+    "hora": Look("HORA", "#004488", "3", (0, (10, 2))),
+    "reinforce_ada": Look("Reinforce-Ada", "#BB5566", "4", (0, (1, 2))),
     "random_matched": Look("Random-matched", "#56B4E9", "P", (0, (1, 1))),
     "oracle": Look("Oracle", "#000000", "*", ":"),
     "oracle(recovery=8)": Look("Oracle, recovery", "#882255", "h", (0, (2, 1))),
 }
-# For allocators that are not listed: darker colours of Paul Tol's "muted" scheme, and markers not used above.
+# For allocators that are not listed: darker colours of Paul Tol's "muted" scheme, and markers that CERO itself has not.
 _SPARE_COLOURS = ("#332288", "#882255", "#999933", "#44AA99", "#AA4499", "#117733", "#661100", "#CC6677")
 _SPARE_MARKERS = ("X", "p", "h", "<", ">", "d", "8")
 _SPARE_LINES = ("-", "--", "-.", ":")

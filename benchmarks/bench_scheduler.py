@@ -30,7 +30,7 @@ def play_round(allocator, success_M, rng):
 def state_arrays(allocator):
     """Every array that the allocator keeps for each prompt of the pool."""
     held = [*vars(allocator).values()]
-    for part in (getattr(allocator, "posterior", None), getattr(allocator, "ties", None)):
+    for part in (getattr(allocator, name, None) for name in ("posterior", "ties", "epochs")):
         if part is not None:
             names = getattr(part, "__slots__", None) or vars(part)
             held += [getattr(part, name) for name in names]

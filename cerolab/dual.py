@@ -57,7 +57,11 @@ class SlopeStep:
         return out
 
 
+def price_gradient(virtual_units: int, problem: AllocationProblem) -> float:
+    """(Bbar - sum_i N_i) / G_B, the subgradient of the price in (10); positive where less than Bbar is spent."""
+    return (problem.mean_spend - virtual_units) / problem.price_scale
+
+
 def price_step(price: float, virtual_units: int, step: float, problem: AllocationProblem) -> float:
     """nu <- clip(nu - step * (Bbar - sum_i N_i) / G_B, 0, 1) (10)."""
-    gradient = (problem.mean_spend - virtual_units) / problem.price_scale
-    return min(1.0, max(0.0, price - step * gradient))
+    return min(1.0, max(0.0, price - step * price_gradient(virtual_units, problem)))

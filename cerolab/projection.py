@@ -161,3 +161,26 @@ def best_allocation(
     prompts = top_scores(score_M, ties, -(-capacity // max_units), floor)
     units = fill_in_order(prompts, max_units, capacity)
     return Allocation(prompts[: units.size], units)
+
+
+def largest_increments(gain_AL: FloatArray, count: int) -> IntArray:
+    """How many of the ``count`` largest gains lie in each row: the exact maximiser of a sum of concave values.
+
+    Gains must not rise along a row, so that the largest ones of a row are its first. By partition, not by a heap.
+
+    Args:
+        gain_AL: gain of the l-th unit of each row; -inf where a row has no further unit.
+        count: units to lay out; fewer where there are not as many.
+
+    Returns:
+        units int64 [A]. Of equal gains the lower level is taken first, then the earlier row.
+    """
+    num_rows = gain_AL.shape[0]
+    flat = gain_AL.T.ravel()  # by levels
+    count = min(count, int(np.count_nonzero(flat > -np.inf)))
+    if count <= 0:
+        return np.zeros(num_rows, np.int64)
+    threshold = np.partition(flat, flat.size - count)[flat.size - count]
+    units = np.count_nonzero(gain_AL > threshold, axis=1).astype(np.int64)
+    tied = np.flatnonzero(flat == threshold)[: count - int(units.sum())]
+    return units + np.bincount(tied % num_rows, minlength=num_rows)

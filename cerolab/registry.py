@@ -21,9 +21,16 @@ _BUILT_IN = (
     "cero_fixed",
     "cero_greedy",
     "cero_preset",
+    "coba",
+    "dual_mirror_descent",
+    "knapsack",
+    "mopps",
     "oracle",
     "random_matched",
+    "renew",
+    "resolve",
     "uniform",
+    "vip",
 )
 _REGISTERED: dict[str, type[BaseAllocator[Any]]] = {}
 

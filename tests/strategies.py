@@ -239,22 +239,50 @@ def _priors() -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def method_options(draw: st.DrawFn, name: str) -> dict[str, Any]:
-    """Random hyper-parameters of the CERO family; nothing for the others."""
-    if not name.startswith("cero"):
+def method_options(draw: st.DrawFn, name: str, problem: AllocationProblem) -> dict[str, Any]:
+    """Random hyper-parameters of the CERO family and of the peers; nothing for the others."""
+    if name in ("knapsack", "coba", "vip"):
+        return draw(batch_options(name, problem))
+    if not name.startswith("cero") and name not in ("dual_mirror_descent", "mopps"):
         return {}
     options: dict[str, Any] = {}
     if draw(st.booleans()):
         options["forgetting"] = draw(st.floats(0.05, 1.0))
     if draw(st.booleans()):
         options["prior"] = draw(st.one_of(_priors(), st.just("pool")))
+    if name == "mopps":
+        options["target"] = draw(st.sampled_from((0.5, 0.0, 0.3, (0.3, 0.7), (0.5, 0.5))))
+        options["candidate_ratio"] = draw(st.sampled_from((None, 1, 2)))
+        return options
     if name != "cero_greedy" and draw(st.booleans()):
         options["step_slope"] = draw(st.floats(0.05, 1.0))
         options["saturation"] = draw(st.floats(0.2, 4.0))
-    if name == "cero" and draw(st.booleans()):
+    if name in ("cero", "dual_mirror_descent") and draw(st.booleans()):
         options["price"] = draw(st.sampled_from((0.0, 0.2, 0.9, 1.0)))
         options["step_price"] = draw(st.floats(0.05, 1.0))
         options["catch_up"] = draw(st.booleans())
+    if name == "dual_mirror_descent":
+        options["floor"] = draw(st.sampled_from((1e-3, 1e-9, 0.3, 1.0)))
+        options["mirror_slopes"] = draw(st.booleans())
+    return options
+
+
+@st.composite
+def batch_options(draw: st.DrawFn, name: str, problem: AllocationProblem) -> dict[str, Any]:
+    """Random hyper-parameters of the methods that lay out a batch; every group size fits the problem."""
+    most = problem.max_units * problem.responses_per_unit
+    options: dict[str, Any] = {"least_responses": draw(st.integers(3, 5))}
+    options["most_responses"] = max(options["least_responses"], draw(st.sampled_from((most, 2 * most))))
+    if draw(st.booleans()):
+        least = min(-(-options["least_responses"] // problem.responses_per_unit), problem.max_units)
+        options["group_units"] = draw(st.sampled_from((least, problem.max_units, (least + 3 * problem.max_units) / 4)))
+    if name == "knapsack" and draw(st.booleans()):
+        options["window"] = draw(st.integers(1, 9))
+        options["min_observations"] = draw(st.integers(1, options["window"]))
+    if name == "coba":
+        options["window"] = draw(st.integers(1, 4))
+    if name == "vip":
+        options["form"] = draw(st.sampled_from(("rloo", "dr_grpo")))
     return options
 
 
@@ -267,7 +295,7 @@ def scenarios(draw: st.DrawFn, name: str, *, graded: bool | None = False, **size
         problem=problem,
         rates=draw(success_rates(problem.num_prompts)),
         seed=draw(st.integers(0, 3)),
-        options=draw(method_options(name)),
+        options=draw(method_options(name, problem)),
         schedule_of=draw(st.sampled_from(("uniform", "cero"))) if name == "random_matched" else "uniform",
         luck_seed=draw(st.integers(0, 1000)),
         graded=draw(st.booleans()) if graded is None else graded,

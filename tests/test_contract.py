@@ -14,7 +14,11 @@ from cerolab.errors import CerolabError, InvalidValueError, ProtocolError, State
 from cerolab.projection import TieOrder
 from tests import golden
 from tests.reference.naive_ablations import NaiveCeroFixed, NaiveCeroGreedy, NaiveCeroPreset
+from tests.reference.naive_batches import NaiveCoba, NaiveKnapsack, NaiveVip
 from tests.reference.naive_cero import NaiveCero
+from tests.reference.naive_mirror import NaiveDualMirrorDescent
+from tests.reference.naive_mopps import NaiveMopps
+from tests.reference.naive_resolve import NaiveRenew, NaiveResolve
 from tests.strategies import (
     Luck,
     Scenario,
@@ -29,19 +33,26 @@ from tests.strategies import (
     through_a_file,
 )
 
-# What each method is checked against: a naive implementation (tests/test_parity.py), or why there is none.
+# What each method is checked against: a naive implementation (test_parity.py, test_peers.py), or why there is none.
 REFERENCES = {
     "cero": NaiveCero,
     "cero_fixed": NaiveCeroFixed,
     "cero_greedy": NaiveCeroGreedy,
     "cero_preset": NaiveCeroPreset,
+    "coba": NaiveCoba,
+    "dual_mirror_descent": NaiveDualMirrorDescent,
+    "knapsack": NaiveKnapsack,
+    "mopps": NaiveMopps,
     "oracle": "its exposures are an optimum that tests/reference/naive_utility.py finds by brute force",
     "random_matched": "does no arithmetic: tests/test_random_matched.py checks it against the run it replays",
+    "renew": NaiveRenew,
+    "resolve": NaiveResolve,
     "uniform": "does no arithmetic: tests/test_uniform.py states its rule",
+    "vip": NaiveVip,
 }
 
 NAMES = available()
-CERO_FAMILY = [name for name in NAMES if name.startswith("cero")]
+CERO_FAMILY = [name for name in NAMES if name.startswith("cero") or name == "dual_mirror_descent"]
 PROBLEM = AllocationProblem(
     num_prompts=7, num_rounds=6, budget=26, capacity=5, max_units=2, responses_per_unit=3, saturation=1.0
 )
@@ -659,6 +670,14 @@ def test_the_state_of_another_method_is_refused(name):
         ("cero", {"catch_up": True}),
         ("cero_fixed", {"step_slope": 0.25}),
         ("cero_preset", {"saturation": 2.0}),
+        ("dual_mirror_descent", {"floor": 0.5}),
+        ("dual_mirror_descent", {"mirror_slopes": True}),
+        ("mopps", {"forgetting": 0.5}),
+        ("mopps", {"target": (0.3, 0.7)}),
+        ("knapsack", {"min_observations": 4}),
+        ("coba", {"window": 2}),
+        ("vip", {"form": "dr_grpo"}),
+        ("vip", {"estimator": "gp", "embeddings": [[0.0], [1.0], [2.0], [3.0], [4.0], [5.0], [6.0]]}),
     ],
 )
 def test_the_state_of_other_options_is_refused(name, options):
@@ -756,14 +775,31 @@ def test_an_answer_of_another_kind_is_refused(name):
     assert allocator.allocate().matches(allocation)
 
 
+WITH_EPOCHS = pytest.mark.parametrize("name", ["uniform", "knapsack", "coba", "vip"])
+
+
+@WITH_EPOCHS
 @pytest.mark.parametrize("order", [[0] * 7, [0, 1, 2, 3, 4, 5, 99], [0.5, 1, 2, 3, 4, 5, 6], [-1, 0, 1, 2, 3, 4, 5]])
-def test_an_order_that_is_no_permutation_is_refused(order):
-    _refuses(the("uniform"), {**_saved(the("uniform")), "order": np.array(order)}, match="order")
+def test_an_order_that_is_no_permutation_is_refused(name, order):
+    _refuses(the(name), {**_saved(the(name)), "order": np.array(order)}, match="order")
 
 
+@WITH_EPOCHS
 @pytest.mark.parametrize("cursor", [[0, -4], [-1, 0], [0, 8], [0.0, 1.0]])
-def test_a_cursor_outside_the_epoch_is_refused(cursor):
-    _refuses(the("uniform"), {**_saved(the("uniform")), "cursor": np.array(cursor)}, match="cursor")
+def test_a_cursor_outside_the_epoch_is_refused(name, cursor):
+    _refuses(the(name), {**_saved(the(name)), "cursor": np.array(cursor)}, match="cursor")
+
+
+@pytest.mark.parametrize("name", ["knapsack", "coba"])
+@pytest.mark.parametrize("key", ["recent_responses", "recent_rewards"])
+@pytest.mark.parametrize("value", [-1, 1e12])
+def test_groups_that_could_not_have_been_are_refused(name, key, value):
+    state = _saved(the(name))
+    _refuses(the(name), {**state, key: np.full_like(state[key], value, dtype=np.float64)}, match=key)
+
+
+def test_failure_rates_above_one_are_refused():
+    _refuses(the("coba"), {**_saved(the("coba")), "failure_rates": np.full(3, 1.5)}, match="failure_rates")
 
 
 @pytest.mark.parametrize("name", ["cero_greedy", "oracle"])

@@ -14,7 +14,9 @@ from tests.strategies import Scenario, play
 
 NAMES = available()
 HALF = 0.5
-SPENDS_ALL = [name for name in NAMES if name not in ("cero", "uniform", "oracle", "random_matched")]
+PRICED = ("cero", "dual_mirror_descent")
+SPENDS_ALL = [name for name in NAMES if name not in (*PRICED, "uniform", "oracle", "random_matched")]
+VARIES_GROUPS = ("oracle", "knapsack", "coba", "vip")
 
 
 def size(**changed: int) -> AllocationProblem:
@@ -87,7 +89,7 @@ def test_the_oracle_reaches_the_exact_optimum(corner, pool):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("pool", POOLS)
 def test_where_everything_fits_nobody_has_regret(name, pool):
-    options = {"catch_up": True} if name == "cero" else {}  # plain CERO waits for the price to fall
+    options = {"catch_up": True} if name in PRICED else {}  # plain CERO waits for the price to fall
     case = scenario(name, "C=M*N_max and B=K*C", pool, options=options)
     result = play(case.make(), case.problem, case.luck)
     rate = np.array(case.rates) * (1.0 - np.array(case.rates))
@@ -113,7 +115,7 @@ def test_without_reward_variance_there_is_nothing_to_regret(name, pool):
         assert (result.allocator.predicted_value()[visited] < 1.0 / 6.0).all()  # below that of the prior
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "oracle"])  # whose groups are the plan's
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in VARIES_GROUPS])
 def test_where_n_max_does_not_divide_c_at_most_one_group_a_round_is_smaller(name):
     case = scenario(name, "N_max does not divide C", "mixed")
     for allocation in play(case.make(), case.problem, case.luck).allocations:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cerolab import AllocationProblem, Feedback, make
 from tests.reference.naive_ablations import NaiveCeroFixed, NaiveCeroGreedy, NaiveCeroPreset
 from tests.reference.naive_cero import NaiveCero
+from tests.reference.naive_mirror import NaiveDualMirrorDescent
 from tests.strategies import Luck, as_pairs, feedbacks, problems, some_examples, success_rates
 
 NAIVE = {
@@ -23,7 +24,9 @@ NAIVE = {
     "cero_fixed": NaiveCeroFixed,
     "cero_greedy": NaiveCeroGreedy,
     "cero_preset": NaiveCeroPreset,
+    "dual_mirror_descent": NaiveDualMirrorDescent,
 }
+PRICED = ("cero", "dual_mirror_descent")
 CLOSE = 1e-12
 
 
@@ -83,7 +86,7 @@ def rounds_in_step(fast, naive, feedback_of) -> int:
     for round_index in range(fast.problem.num_rounds):
         allocation, naive_pairs = fast.allocate(), naive.allocate()
         pairs = [(as_pairs(allocation), naive_pairs)]
-        if fast.name == "cero":  # duals step on the virtual allocation, of which the budget may hide a part
+        if fast.name in PRICED:  # duals step on the virtual allocation, of which the budget may hide a part
             pairs.append((as_pairs(fast._virtual()), naive.last_virtual))
         if any(fast_pairs != naive_pairs for fast_pairs, naive_pairs in pairs):
             for fast_pairs, naive_pairs in pairs:
@@ -109,7 +112,10 @@ def parity_options(draw, name):
             options["step_slope"] = draw(st.floats(0.01, 2.0))
         if draw(st.booleans()):
             options["saturation"] = draw(st.floats(0.1, 5.0))
-    if name == "cero":
+    if name == "dual_mirror_descent":
+        options["floor"] = draw(st.sampled_from((1e-3, 1e-6, 0.4)))
+        options["mirror_slopes"] = draw(st.booleans())
+    if name in PRICED:
         if draw(st.booleans()):
             options["price"] = draw(st.floats(0.0, 1.0))
         if draw(st.booleans()):
@@ -192,6 +198,7 @@ def _random_run(name: str, seed: int) -> tuple[int, int]:
         "cero_fixed",
         "cero_greedy",
         "cero_preset",
+        "dual_mirror_descent",
     ],
 )
 def test_ties_that_stop_the_comparison_are_rare(name):

@@ -84,7 +84,7 @@ def _draw_panel(axes: Axes, runs: Runs) -> None:
     for method in in_order(points["method"]):
         draw_line(axes, responses_needed(points, method, targets), method, look(method).name, _MARKED)
     plain_axis(axes, "y")
-    axes.set_ylim(bottom=0.0)
+    axes.set_ylim(0.0, 1.05 * float(points["responses"].max()))  # wide bands of two seeds end there
     axes.set_xlabel(label)
     axes.set_ylabel("responses spent until then")
     legend_below(axes, columns=3)

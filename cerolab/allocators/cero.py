@@ -27,12 +27,12 @@ prompts by decreasing margin. The duals still step on the virtual allocation.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from cerolab.allocation import Allocation
+from cerolab.allocation import Allocation, FloatArray
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
 from cerolab.dual import SlopeStep, price_step
@@ -85,7 +85,7 @@ class Cero(PosteriorAllocator[CeroOptions]):
         default_step = 1.0 / math.sqrt(problem.num_rounds)
         self._step_price = options.step_price or default_step
         saturation = options.saturation or problem.saturation
-        self._step_slopes = SlopeStep(
+        self._step_slopes: Callable[[FloatArray, FloatArray, Allocation], None] = SlopeStep(
             problem, options.step_slope or default_step, max_slope=saturation / problem.exposure_scale
         )
         self.price = options.price
@@ -113,7 +113,10 @@ class Cero(PosteriorAllocator[CeroOptions]):
         virtual = self._virtual() if self._is_cut(allocation) else allocation
         self._update_curvature(allocation, feedback)
         self._step_slopes(self.slope_M, self.curvature_M, virtual)  # with the new qhat (10)
-        self.price = price_step(self.price, virtual.num_units, self._step_price, self.problem)
+        self.price = self._next_price(virtual.num_units)
+
+    def _next_price(self, virtual_units: int) -> float:
+        return price_step(self.price, virtual_units, self._step_price, self.problem)
 
     def _is_cut(self, allocation: Allocation) -> bool:
         """Whether the executed allocation may differ from the virtual one."""

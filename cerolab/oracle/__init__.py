@@ -1,20 +1,28 @@
-"""Full-information optima: exact for fixed rates, certified for rates that move along a known path."""
+"""Full-information optima: exact for fixed rates, certified for rates that move along a known path.
+
+And what they are out of reach by: ``learner_bound``, the least regret of any policy that has to learn the rates.
+"""
 
 from cerolab.oracle.convex import solve_static_cvxpy
 from cerolab.oracle.dynamic import DynamicOptimum, dynamic_upper_bound, solve_dynamic
 from cerolab.oracle.plan import feasible_plan, first_round_of_plan
 from cerolab.oracle.static import Optimum, checked_rates, largest_gains, solve_static, solve_static_continuous
+from cerolab.oracle.stopping import LearnerBound, StoppingPlan, learner_bound, solve_stopping
 
 __all__ = [
     "DynamicOptimum",
+    "LearnerBound",
     "Optimum",
+    "StoppingPlan",
     "checked_rates",
     "dynamic_upper_bound",
     "feasible_plan",
     "first_round_of_plan",
     "largest_gains",
+    "learner_bound",
     "solve_dynamic",
     "solve_static",
     "solve_static_continuous",
     "solve_static_cvxpy",
+    "solve_stopping",
 ]

@@ -1,0 +1,167 @@
+"""Resolve and Renew against naive versions, their rules by hand, and their worst cases."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cerolab import AllocationProblem, BudgetLedger, Feedback, make, oracle
+from cerolab.errors import InvalidValueError
+from tests.reference.naive_resolve import NaiveRenew, NaiveResolve
+from tests.strategies import Luck, few_examples, one_wave, play, problems, success_rates
+
+GRID = 0.05  # of the log price
+
+
+def assert_highest(allocation, score_M, max_units):
+    """Nobody who was left out had a higher score than somebody who was taken, and all but the last are full."""
+    taken = np.zeros(score_M.size, bool)
+    taken[allocation.prompts] = True
+    if taken.any() and not taken.all():
+        assert score_M[taken].min() >= score_M[~taken].max() - 1e-9
+    assert (allocation.units[:-1] == max_units).all()
+    assert (np.diff(score_M[allocation.prompts]) <= 1e-9).all()
+
+
+@few_examples
+@given(data=st.data())
+def test_resolve_does_what_its_naive_version_says(data):
+    problem = data.draw(problems())
+    rates = data.draw(success_rates(problem.num_prompts))
+    depth = data.draw(st.integers(1, 3))
+    prior = data.draw(st.sampled_from([(1.0, 1.0), (0.4, 1.5)]))
+    allocator = make("resolve", problem, seed=1, prior=prior, depth=depth)
+    naive = NaiveResolve(
+        problem.num_prompts,
+        problem.num_rounds,
+        problem.budget,
+        problem.max_units,
+        problem.responses_per_unit,
+        problem.saturation,
+        prior,
+        depth,
+    )
+    luck, everybody = Luck(problem, rates, 3), range(problem.num_prompts)
+    hits, counts, exposures = ([0] * problem.num_prompts for _ in range(3))
+    while not allocator.done:
+        left = problem.num_rounds - allocator.round_index
+        q = [naive.rate(hits[i], counts[i]) for i in everybody]
+        assert allocator.predicted_value() == pytest.approx(q)
+        plan, price = naive.plan(q, exposures, left, allocator.remaining)
+        units_M, fast_price = allocator._plan()
+        assert fast_price == pytest.approx(price, rel=1e-9, abs=1e-300)
+        assert units_M.sum() == sum(plan)
+        on_grid = math.exp(round(math.log(fast_price) / GRID) * GRID) if fast_price > 0 else 0.0
+        most = 2.0 ** math.floor(math.log2(left * problem.max_units))
+        open_M = allocator._open(fast_price)
+        for i in everybody:
+            u = counts[i] // problem.responses_per_unit
+            assert open_M[i] == naive.is_open(u, hits[i], on_grid, most)
+        score_M = np.where(open_M, 2.0 * problem.horizon_exposure + 1.0 - np.array(exposures), units_M)
+        wave = one_wave(allocator, luck)
+        assert_highest(wave.allocation, score_M, problem.max_units)
+        pairs = zip(wave.allocation.prompts, wave.allocation.units, wave.feedback.reward_sum, strict=True)
+        for prompt, units, of_group in pairs:
+            exposures[prompt] += int(units)
+            counts[prompt] += int(units) * problem.responses_per_unit
+            hits[prompt] += int(of_group)
+
+
+@few_examples
+@given(data=st.data())
+def test_renew_does_what_its_naive_version_says(data):
+    problem = data.draw(problems())
+    rates = data.draw(success_rates(problem.num_prompts))
+    options = {"forgetting": data.draw(st.sampled_from([0.5, 0.7, 1.0])), "recovery": 3.0, "optimism": 0.5}
+    allocator = make("renew", problem, seed=1, prior=(1.0, 1.0), **options)
+    naive = NaiveRenew((1.0, 1.0), **options)
+    luck = Luck(problem, rates, 3)
+    stories: list[list[tuple[int, float, float]]] = [[] for _ in range(problem.num_prompts)]
+    while not allocator.done:
+        now = allocator.round_index
+        worth_M = np.array([naive.worth(story, now) for story in stories])
+        assert allocator._worth() == pytest.approx(worth_M)
+        wave = one_wave(allocator, luck)
+        assert_highest(wave.allocation, worth_M, problem.max_units)
+        for prompt, count, of_group in zip(
+            wave.allocation.prompts, wave.feedback.num_responses, wave.feedback.reward_sum, strict=True
+        ):
+            stories[prompt].append((now, float(count), float(of_group)))
+
+
+POOL = AllocationProblem(
+    num_prompts=200, num_rounds=200, budget=20_000, capacity=110, max_units=2, responses_per_unit=4, saturation=1.0
+)
+
+
+def regret(method, success, seed=0, problem=POOL, **options):
+    allocator = make(method, problem, seed, **options)
+    rng = np.random.default_rng(seed + 1)
+    ledger = BudgetLedger(problem)
+    for _ in range(problem.num_rounds):
+        allocation = allocator.allocate()
+        ledger.spend(allocation)
+        n = allocation.units * problem.responses_per_unit
+        allocator.observe(allocation, Feedback(n, rng.binomial(n, success[allocation.prompts])))
+        ledger.end_round(updated=bool(allocation.num_groups))
+    q = success * (1 - success)
+    curvature = 4 * problem.saturation * q / problem.exposure_scale
+    value = (1 - np.exp(-curvature * ledger.exposure_M)).sum()
+    return (oracle.solve_static(q, problem).value - value) / problem.num_prompts, ledger
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (0.5, 0.5), (0.3, 1), (2, 2)])
+def test_resolve_has_half_of_ceros_regret_on_fixed_rates(shape):
+    pools = [np.random.default_rng(seed).beta(*shape, POOL.num_prompts) for seed in range(5)]
+    resolve, cero = (np.mean([regret(m, pool, s)[0] for s, pool in enumerate(pools)]) for m in ("resolve", "cero"))
+    assert resolve < 0.6 * cero
+
+
+def test_hopeless_prompts_are_left_and_good_ones_are_not():
+    success = np.concatenate([np.zeros(100), np.full(100, 0.5)])
+    _, ledger = regret("resolve", success)
+    assert ledger.exposure_M[:100].max() <= 12  # of 100 units a prompt
+    assert ledger.exposure_M[100:].min() >= 150
+    assert ledger.remaining == 0
+
+
+def test_renew_comes_back_to_what_can_teach_and_never_sees_all_of_a_large_hopeless_pool():
+    problem = AllocationProblem(
+        num_prompts=2000, num_rounds=100, budget=2000, capacity=21, max_units=2, responses_per_unit=4
+    )
+    success = np.where(np.arange(2000) % 20 == 0, 0.5, 0.0)
+    _, renew = regret("renew", success, problem=problem)
+    good = success > 0
+    assert (renew.exposure_M == 0).mean() > 0.5
+    assert renew.exposure_M[good].sum() > 3 * renew.exposure_M[~good].sum() * good.mean() / (1 - good.mean())
+
+
+def test_the_worst_case_of_renew_is_fixed_rates():
+    pool = np.random.default_rng(0).beta(0.5, 0.5, POOL.num_prompts)
+    assert regret("renew", pool)[0] > 1.5 * regret("resolve", pool)[0]
+
+
+@pytest.mark.parametrize("name", ["resolve", "renew"])
+def test_the_prior_of_the_pool_is_the_default(name):
+    allocator = make(name, POOL, 0)
+    assert allocator.options_dict()["prior"] == "pool"
+    play(allocator, POOL, Luck(POOL, [0.02] * 200, 1), rounds=3)
+    assert allocator.posterior.prior[0] < allocator.posterior.prior[1] / 4
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("resolve", {"depth": 0}, "depth=0 is not positive"),
+        ("renew", {"recovery": 0.0}, "recovery=0.0"),
+        ("renew", {"optimism": -1.0}, "optimism=-1.0"),
+        ("renew", {"forgetting": 0.0}, "forgetting=0.0"),
+    ],
+)
+def test_bad_options_are_named(name, options, message):
+    with pytest.raises(InvalidValueError, match=message):
+        make(name, POOL, 0, **options)
