@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types slow vllm bench golden results study readme clean
+.PHONY: help install demo test lint types slow vllm bench golden results study paper clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -18,9 +18,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,llm]'
 	@touch $(STAMP)
 
-demo: $(STAMP)  ## the main job, minutes: a quick regret sweep, then CERO against uniform in real training; both drawn
+demo: $(STAMP)  ## the main job, minutes: a quick regret sweep, then CERO against uniform in real training; one page on both
 	$(BIN)/python -m sim.regret_sweep --quick
 	$(BIN)/python -m llm.study --quick
+	$(BIN)/python -m analysis.report results/sim/quick results/llm/demo-arithmetic-broad -o results/demo.html
 
 test: $(STAMP)  ## the whole test suite but the slow tests
 	$(BIN)/python -m pytest -n auto
@@ -52,7 +53,8 @@ results: $(STAMP)  ## complete and redraw the committed results: the default swe
 	$(BIN)/python -m sim.regret_sweep
 	$(BIN)/python -m sim.paper_scale
 
-readme: $(STAMP)  ## rewrite the generated numbers of README.md from the committed records
+paper: $(STAMP)  ## redraw paper_figs and the generated numbers of README.md from the committed records
+	$(BIN)/python -m analysis.paper
 	$(BIN)/python -m analysis.readme
 
 clean:  ## remove .venv and caches

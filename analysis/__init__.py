@@ -2,5 +2,6 @@
 
 python -m analysis.sweep results/sim/regret_sweep     every figure that a sweep has runs for
 python -m analysis.training results/llm/train         figures and table of a training experiment
+python -m analysis.report results/llm/train           one HTML page on any records, the verdict first
 python -m analysis.readme                             the generated numbers of README.md
 """

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.figures import pacing, selection_lift
+from analysis.correlation import correlate
+from analysis.figures import calibration, cost, pacing, proxy_tracking, selection_lift
 from analysis.load import Runs
-from analysis.rounds import SECONDS, every_round
+from analysis.rounds import every_round
 
 METHOD = "cero"
+_TRACKED = ("predicted_value_mean", "observed_value_mean")
 _NAMES = {"cero": "CERO", "random_matched": "Random-matched", "uniform": "Uniform"}
 
 
@@ -45,19 +47,23 @@ def _of_rounds(runs: Runs) -> dict[str, list[float]]:
         sums = rounds[rounds["method"] == method].groupby("seed")[["groups", "effective_groups"]].sum()
         rates = 100.0 * sums["effective_groups"] / sums["groups"]
         found[f"effective-group rate of {name}, %"] = rates.tolist()
+    found["proxy and observed variance over ten budget intervals, Pearson"] = [
+        correlate(*(proxy_tracking.interval_means(of_run, name, runs.problem["budget"]) for name in _TRACKED)).pearson
+        for of_run in _each(runs.table("rounds").query("method == @METHOD"))
+    ]
     found["seconds a million tokens, CERO over Uniform"] = _cost_ratio(rounds)
     return found
 
 
 def _cost_ratio(rounds: pd.DataFrame) -> list[float]:
-    """Of the two runs of a seed; none where no token was counted."""
-    rounds = rounds.assign(seconds=rounds[list(SECONDS)].sum(axis=1))
-    sums = rounds.groupby(["method", "seed"])[["seconds", "tokens"]].sum()
-    if not sums["tokens"].any():
+    """Of the two runs of a seed, without rounds in which the machine stood still; none where no token was counted."""
+    if not rounds["tokens"].any():
         return []
-    cost = sums["seconds"] / sums["tokens"]
-    seeds = sorted(set(cost.get(METHOD, pd.Series()).index) & set(cost.get("uniform", pd.Series()).index))
-    return [float(cost[METHOD, seed] / cost["uniform", seed]) for seed in seeds]
+    costs = cost.costs(cost.without_stalls(rounds)[0])
+    found = costs.pivot_table(index="seed", columns="method", values="per_million")
+    if not {METHOD, "uniform"} <= set(found.columns):
+        return []
+    return (found[METHOD] / found["uniform"]).dropna().tolist()
 
 
 def _of_pool(runs: Runs) -> dict[str, list[float]]:
@@ -75,9 +81,18 @@ def _of_groups(runs: Runs) -> dict[str, list[float]]:
     groups, rounds = runs.table("groups"), runs.table("rounds")
     pairs = [(rounds[rounds["run_id"] == i], g) for i, g in groups[groups["method"] == METHOD].groupby("run_id")]
     ranges = {"below 0.2": (0.0, 0.2), "0.4 to 0.6": (0.4, 0.6), "of 0.8 and more": (0.8, 1.0)}
-    return {
+    found = {
         f"selection lift at predicted success {name}": [selection_lift.overall_lift(r, g, *ends) for r, g in pairs]
         for name, ends in ranges.items()
+    }
+    bins = [calibration.by_bin(of_run) for _, of_run in pairs]
+    correlations = [correlate(of_run["predicted"], of_run["observed"]) for of_run in bins]
+    means = [calibration.overall(of_run) for _, of_run in pairs]
+    return found | {
+        "proxy and observed variance over bins, Pearson": [one.pearson for one in correlations],
+        "proxy and observed variance over bins, Spearman": [one.spearman for one in correlations],
+        "mean of the proxy": [predicted for predicted, _ in means],
+        "mean observed group variance": [observed for _, observed in means],
     }
 
 

@@ -16,13 +16,14 @@ from matplotlib.testing.compare import calculate_rms
 from PIL import Image
 from tqdm import tqdm
 
+from analysis.agreement.page import find_agreement
 from analysis.draw import FigureModule, save
 from analysis.figures import OF_SETTING, OF_STUDY
 from analysis.load import Runs, load_runs, load_setting
 from analysis.paper_tables import ablations, main_results, mechanisms
 from analysis.results import results_frame
 from cerolab.errors import CerolabError, RecordError
-from cerolab.records.files import read_json, write_json
+from cerolab.records.files import read_json, write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = "manifest.json"
@@ -52,13 +53,20 @@ def make_paper(results: Path, out: Path, quiet: bool = True) -> dict[str, Any]:
     trainings = [load_setting(folder) for folder in sorted(results.glob(_TRAININGS))]
     if not trainings:
         raise RecordError(f"{results / 'llm'}: no study; make it with `python -m llm.study`")
-    settings = [simulated, *trainings, *(load_setting(folder) for folder in sorted(results.glob(_REPLICAS)))]
+    replicas = {folder.name: load_setting(folder) for folder in sorted(results.glob(_REPLICAS))}
+    settings = [simulated, *trainings, *replicas.values()]
     jobs = [*_study_figures(sweep), *_setting_figures(settings)]
     for stem, figure, shown in tqdm(jobs, desc="figures", unit="figure", disable=quiet):
         save(figure, shown, out / stem, "pdf")
     main_results(trainings).save(out)
     ablations(trainings, results_frame(sweep.study("horizon"))).save(out)
     mechanisms([simulated, *trainings]).save(out)
+    for training in trainings:
+        name = _name(training).removeprefix("study-")
+        if f"replica-{name}" in replicas:
+            agreement = find_agreement(training, replicas[f"replica-{name}"])
+            write_text(out / f"agreement-{name}.md", agreement.markdown())
+            agreement.draw(out / f"agreement-{name}", "pdf")
     manifest = {
         "inputs": _hashes(results, _inputs([sweep, *settings])),
         "outputs": _hashes(out, sorted(out.iterdir())),

@@ -13,13 +13,15 @@ import numpy as np
 
 from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, make, oracle, regret
 from cerolab.allocation import FloatArray
+from cerolab.checks import whole_number
 from cerolab.method import Method
 from cerolab.records import RunSettings, RunWriter, read_run
 from cerolab.records.rounds import RoundView
 from cerolab.spec import parse_call
-from sim.dynamics import Path as RatePath
 from sim.dynamics import make_path
 from sim.loop import Outcome, simulate
+from sim.oracle_rates import TrueRates
+from sim.path import Path as RatePath
 from sim.populations import parse_population
 from sim.recorder import Recorder
 from sim.rewards import Rewards
@@ -30,18 +32,30 @@ _MOST_DYNAMIC_WORK = 20_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """The world that allocators meet, in the text forms of ``sim.populations``, ``.dynamics`` and ``.rewards``."""
+    """The world that allocators meet, in the text forms of ``sim.populations``, ``.dynamics`` and ``.rewards``.
+
+    ``oracle_every``: rounds between two looks of the oracle at the true rates; in training they are measured so.
+    """
 
     population: str = "beta(1, 1)"
     dynamics: str = "static"
     rewards: str = "binary"
     study: str = "single"
+    oracle_every: int = 1
 
     def __post_init__(self) -> None:
+        whole_number("oracle_every", self.oracle_every, least=1)
         # Canonical texts: the same world has the same run ids however it was written.
         object.__setattr__(self, "population", parse_population(self.population).text)
         object.__setattr__(self, "dynamics", str(parse_call("dynamics", self.dynamics)))
         object.__setattr__(self, "rewards", str(parse_call("rewards", self.rewards)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in run.json; an oracle that always looks is left out, so that run ids stay what they were."""
+        fields = asdict(self)
+        if self.oracle_every == 1:
+            del fields["oracle_every"]
+        return fields
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,7 @@ class Cell:
         """A fresh allocator for one run along ``path``."""
         options = dict(method.options)
         if method.name == "oracle":
-            options["rate"] = lambda: rewards.variance(path.success_M)
+            options["rate"] = TrueRates(path, rewards, self.scenario.oracle_every)
         if method.name == "random_matched" and "schedule" not in options:
             options["schedule"] = self.schedule(Method.parse(options.pop("matches", "cero")))
         return make(method.name, self.problem, self.seed, **options)
@@ -127,7 +141,7 @@ class Cell:
             options=dict(method.options),
             problem=self.problem.to_dict(),
             seed=self.seed,
-            scenario=asdict(self.scenario),
+            scenario=self.scenario.to_dict(),
             detail=detail,
         )
 
@@ -158,7 +172,10 @@ def run_method(
         path, rewards, ledger = cell.path(), cell.rewards(), BudgetLedger(cell.problem)
         allocator = cell.allocator(method, path, rewards)
         start_M = path.success_M.copy()
-        outcome = simulate(allocator, path, rewards, ledger, Recorder(writer, path) if detail else None)
+        recorder = Recorder(writer, path) if detail else None
+        outcome = simulate(allocator, path, rewards, ledger, recorder)
+        if recorder is not None:
+            recorder.evaluate(ledger.round_index, ledger.responses)
         if "pool" in detail:
             best = cell.static_optimum
             writer.append(

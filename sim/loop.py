@@ -13,7 +13,7 @@ from cerolab import utility
 from cerolab.allocation import Allocation, Allocator, BoolArray, Feedback, Wave
 from cerolab.ledger import BudgetLedger
 from cerolab.records.rounds import RoundView, mixed_groups
-from sim.dynamics import Path
+from sim.path import Path
 from sim.rewards import Rewards
 
 

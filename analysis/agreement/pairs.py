@@ -1,0 +1,70 @@
+"""Every pair of allocators: whether training orders them as its replica does, and how sure either is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations
+
+from analysis.contrast import Contrast, Standing, compare
+from analysis.scores import Score
+from analysis.style import look
+
+
+class Kind(Enum):
+    """What the two sources say of a pair; sure: paired-bootstrap and t-interval of the difference exclude zero."""
+
+    SAME = "in the same order, sure in both"
+    REVERSED = "reversed, sure in both"
+    MEASURED = "sure in training, not in the replica"
+    PREDICTED = "sure in the replica, not in training"
+    UNKNOWN = "sure in neither"
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two allocators in one score, as measured in training and as predicted by the replica."""
+
+    measured: Contrast
+    predicted: Contrast
+
+    @property
+    def kind(self) -> Kind:
+        """Agreement of the two sources."""
+        ours, theirs = self.measured.standing, self.predicted.standing
+        if _sure(ours) and _sure(theirs):
+            return Kind.SAME if ours == theirs else Kind.REVERSED
+        if _sure(ours):
+            return Kind.MEASURED
+        return Kind.PREDICTED if _sure(theirs) else Kind.UNKNOWN
+
+    @property
+    def names(self) -> str:
+        """``CERO with Uniform``."""
+        return f"{self.measured.name} with {look(self.measured.other).name}"
+
+    def text(self) -> str:
+        """``CERO with Uniform, measured -0.93 points (-1.76 to -0.11), predicted +0.35 points (+0.20 to +0.51)``."""
+        measured, predicted = (
+            f"{one.difference} ({one.score.span(one.mean)})" for one in (self.measured, self.predicted)
+        )
+        return f"{self.names}, measured {measured}, predicted {predicted}"
+
+    def prediction(self) -> str:
+        """``CERO with Uniform +0.35 points``."""
+        return f"{self.names} {self.predicted.difference}"
+
+
+def find_pairs(measured: Score, predicted: Score, methods: Sequence[str]) -> list[Pair]:
+    """All pairs of ``methods`` that have a seed in common in both sources."""
+    found = []
+    for one, other in combinations(methods, 2):
+        ours, theirs = compare(measured, one, other), compare(predicted, one, other)
+        if ours is not None and theirs is not None:
+            found.append(Pair(ours, theirs))
+    return found
+
+
+def _sure(standing: Standing) -> bool:
+    return standing in (Standing.AHEAD, Standing.BEHIND)

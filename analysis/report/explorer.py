@@ -1,0 +1,161 @@
+"""Charts to explore: drawn by Bokeh in the reader's browser, values under the pointer, allocators on and off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from analysis.curves import Curve
+from analysis.report.charts import Chart
+from analysis.style import Look, look
+
+# Matplotlib's markers and lines in Bokeh's words.
+_MARKERS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle",
+    "v": "inverted_triangle",
+    "D": "diamond",
+    "X": "square_x",
+    "P": "plus",
+    "*": "star",
+    "h": "hex",
+    "H": "hex_dot",
+    "8": "circle_dot",
+    "p": "square_pin",
+    "d": "diamond_dot",
+    "<": "triangle_dot",
+    ">": "triangle_pin",
+    "x": "x",
+    "+": "cross",
+    "1": "y",
+    "2": "asterisk",
+    "3": "circle_y",
+    "4": "circle_x",
+}
+_LINES = {"-": "solid", "--": "dashed", "-.": "dashdot", ":": "dotted"}
+_HEIGHT, _ROW = 380, 28  # pixels, of a chart and of a row of its legend
+_COLUMNS = 2  # of the legend: as many as a phone has room for
+_FEW = 40  # points that large markers tell apart
+
+
+def library() -> str:
+    """Bokeh's script, to stand in the page."""
+    from bokeh.resources import Resources
+
+    return "\n".join(Resources(mode="inline", components=["bokeh"], log_level="error").js_raw)
+
+
+def embedded(chart: Chart, name: str) -> dict[str, Any]:
+    """The chart as JSON for ``Bokeh.embed.embed_item``; the same chart and name give the same JSON.
+
+    Args:
+        chart: what to draw.
+        name: begins the ids of its parts, so that those of a page's charts differ.
+    """
+    from bokeh.embed import json_item
+
+    item: dict[str, Any] = json_item(_plot(chart))  # type: ignore[assignment]
+    del item["target_id"]
+    return _renamed(item, name)
+
+
+def _plot(chart: Chart) -> Any:
+    from bokeh.models import DataRange1d, FixedTicker, HoverTool, NumeralTickFormatter
+    from bokeh.models.annotations import Legend, LegendItem
+    from bokeh.plotting import figure
+
+    kind: Literal["log", "linear"] = "log" if chart.logarithmic else "linear"
+    plot = figure(
+        height=_HEIGHT + _ROW * -(-len(chart.curves) // _COLUMNS),
+        sizing_mode="stretch_width",
+        x_axis_label=chart.x_label,
+        y_axis_label=chart.y_label,
+        x_axis_type=kind,
+        y_axis_type=kind,
+        tools="pan,box_zoom,wheel_zoom,reset,save",
+        active_drag=None,  # a finger on the chart scrolls the page
+        active_scroll=None,
+        toolbar_location="above",
+    )
+    plot.toolbar.logo = None
+    items, points = [], []
+    for method, found in chart.curves.items():
+        drawn = _draw(plot, method, found)
+        items.append(LegendItem(label=look(method).name, renderers=drawn))
+        points.append(drawn[-1])
+    values = [(chart.x_label, "@x{0,0.[00]}"), (chart.y_label, "@value"), ("95 % t-interval", "@interval")]
+    plot.add_tools(HoverTool(renderers=points, tooltips=[("allocator", "@name"), *values]))
+    plot.add_layout(
+        Legend(
+            items=items, click_policy="hide", ncols=_COLUMNS, spacing=8, location="left", label_text_font_size="12px"
+        ),
+        "below",
+    )
+    # An interval over two seeds may be very wide: it runs out of the chart.
+    plot.y_range = DataRange1d(renderers=points)
+    if chart.logarithmic:
+        horizons = sorted({float(x) for found in chart.curves.values() for x in found.x})
+        plot.xaxis.ticker = plot.xgrid.ticker = FixedTicker(ticks=horizons)
+        plot.yaxis.ticker = plot.ygrid.ticker = FixedTicker(ticks=_decades(chart.curves.values()))
+    plot.xaxis.formatter = NumeralTickFormatter(format="0,0.[00]")
+    plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[00000]")
+    return plot
+
+
+def _draw(plot: Any, method: str, found: Curve) -> list[Any]:
+    """Band, line and points, the points last."""
+    from bokeh.models import ColumnDataSource
+
+    style = look(method)
+    ends = zip(found.low, found.high, strict=True)
+    source = ColumnDataSource(
+        {
+            "x": found.x,
+            "mean": found.mean,
+            "low": found.low,
+            "high": found.high,
+            "name": [style.name] * found.x.size,
+            "value": [f"{mean:.4g}" for mean in found.mean],
+            "interval": ["one seed" if np.isnan(low) else f"{low:.4g} to {high:.4g}" for low, high in ends],
+        }
+    )
+    size = 7 if found.x.size <= _FEW else 3
+    band = plot.varea("x", "low", "high", source=source, fill_color=style.colour, fill_alpha=0.13)
+    line = plot.line(
+        "x", "mean", source=source, color=style.colour, line_dash=_dash(style), line_width=style.width + 0.5
+    )
+    marks = plot.scatter(
+        "x", "mean", source=source, color=style.colour, marker=_MARKERS.get(style.marker, "circle"), size=size
+    )
+    return [band, line, marks]
+
+
+def _decades(curves: Iterable[Curve]) -> list[float]:
+    """1, 2, 5, 10, ... around the values of the curves."""
+    values = [value for found in curves for value in found.extent]
+    low, high = (math.floor(math.log10(end)) for end in (min(values), max(values)))
+    return [factor * 10.0**power for power in range(low, high + 2) for factor in (1, 2, 5)]
+
+
+def _dash(style: Look) -> str | list[int]:
+    return _LINES[style.line] if isinstance(style.line, str) else [3 * length for length in style.line[1]]
+
+
+def _renamed(item: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Ids counted from 0: Bokeh's go on from chart to chart, and would differ with what was drawn before."""
+    names: dict[str, str] = {}
+
+    def walk(value: Any, key: str = "") -> Any:
+        if isinstance(value, Mapping):
+            return {inner: walk(of, inner) for inner, of in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [walk(of) for of in value]
+        if key in ("id", "root_id") and isinstance(value, str):
+            return names.setdefault(value, f"{name}-{len(names)}")
+        return value
+
+    return {key: walk(value, key) for key, value in item.items()}

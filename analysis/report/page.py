@@ -1,0 +1,125 @@
+"""The page: everything that it shows is gathered here, and a template puts it into HTML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from analysis import tables, training_tables
+from analysis.contrast import RULE
+from analysis.layout import describe
+from analysis.load import Runs
+from analysis.report.charts import horizon_charts, setting_charts
+from analysis.report.explorer import embedded, library
+from analysis.report.origins import notes, origins
+from analysis.report.pictures import richest, setting_galleries, study_galleries
+from analysis.report.settings import World, by_experiment, find_worlds, setting_title
+from analysis.results import results_frame
+from cerolab.errors import RecordError
+
+_HERE = Path(__file__).parent
+_NUMBER = re.compile(f"[-+\N{MINUS SIGN}]?[0-9]|$|{tables.NOT_REACHED}$")
+_TRAINING_NOTE = (
+    "Means over seeds ± half of a 95 % t-interval; against Uniform: paired by seed. Responses to Uniform's accuracy: "
+    "where the mean curve first reaches it, and the share of Uniform's responses that this is."
+)
+_SWEEP_NOTE = (
+    "Means over seeds ± standard deviation; slope: of log mean regret on log K, with its 95 % bootstrap interval."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table of text with its heading, what its numbers are, and which of its columns hold numbers."""
+
+    title: str
+    rows: pd.DataFrame
+    note: str = ""
+
+    @cached_property
+    def numeric(self) -> list[bool]:
+        """By column."""
+        return [all(_NUMBER.match(str(cell)) for cell in self.rows[column]) for column in self.rows.columns]
+
+
+def render(runs: Runs) -> str:
+    """The page on these runs; the same records give the same text.
+
+    Raises:
+        RecordError: a record is damaged, or two runs of a setting have the same method and seed; names the file.
+    """
+    settings = runs.settings()
+    worlds = find_worlds(settings)
+    drawn, left = richest(runs)
+    charts = [*setting_charts(drawn), *horizon_charts(runs)]
+    bare = sum(not setting.kept("rounds") for setting in settings)
+    return _template().render(
+        title=", ".join(dict.fromkeys(info["experiment"] for info in runs.infos.values())),
+        num_runs=len(runs.infos),
+        num_settings=len(settings),
+        rule=RULE,
+        notes=notes(runs),
+        worlds=worlds,
+        describe=describe,
+        charts=[(f"chart-{number}", chart, embedded(chart, f"chart-{number}")) for number, chart in enumerate(charts)],
+        library=library() if charts else "",
+        galleries=[*study_galleries(runs), *setting_galleries(drawn)],
+        undrawn=[f"{setting_title(setting)}; {describe(setting)}" for setting in left],
+        num_bare=bare,
+        tables=[*_training_tables(worlds), *_sweep_tables(runs)],
+        origins=origins(settings),
+        table=Table,
+    )
+
+
+def _training_tables(worlds: list[World]) -> list[Table]:
+    found = []
+    for world in worlds:
+        for label, runs in zip(world.labels, world.settings, strict=True):
+            if runs.source == "llm" and runs.kept("rounds"):
+                title = "; ".join(filter(None, [world.title, label]))
+                rows = training_tables.readable(training_tables.training_summary(runs))
+                found.append(Table(title, rows, _TRAINING_NOTE))
+    return found
+
+
+def _sweep_tables(runs: Runs) -> list[Table]:
+    """One a sweep, at the largest K that all allocators share; where unlike runs would mix, one a setting."""
+    found = []
+    simulated = runs.only(run_id for run_id, info in runs.infos.items() if info["source"] == "sim")
+    for experiment, own in by_experiment(simulated):
+        try:
+            title = f"{experiment}, at the largest K that all allocators share"
+            found.append(Table(title, _sweep_rows(own), _SWEEP_NOTE))
+        except RecordError:
+            for one in own.settings():
+                title = f"{experiment}; {setting_title(one)}; {describe(one)}"
+                found.append(Table(title, _sweep_rows(one), _SWEEP_NOTE))
+    return found
+
+
+def _sweep_rows(runs: Runs) -> pd.DataFrame:
+    return tables.readable(tables.sweep_summary(results_frame(runs)))
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {}  # sorted keys would put references before what they refer to
+    environment.globals["asset"] = _asset
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\N{NO-BREAK SPACE}%")
+    return environment.get_template("page.html")
+
+
+def _asset(name: str) -> Any:
+    """A file beside this one, to stand in the page as it is."""
+    from markupsafe import Markup
+
+    return Markup((_HERE / name).read_text(encoding="utf-8"))

@@ -1,0 +1,120 @@
+"""The figures of the page: which settings are drawn, and each figure as an image that stands in the page itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from analysis import style
+from analysis.draw import FigureModule, draw, footer
+from analysis.figures import OF_SETTING, OF_STUDY
+from analysis.gallery import by_richness
+from analysis.load import Runs
+from analysis.report.settings import by_experiment, setting_title
+from cerolab.errors import RecordError
+
+MOST_SETTINGS = 4  # of simulator and of training, that get the figures of one setting
+_WIDE = 700  # pixels
+_LARGEST_SVG = 800_000  # bytes; larger drawings are shown as PNG
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for the page.
+
+    Attributes:
+        stem: its name in ``analysis.figures``.
+        caption: what is drawn.
+        note: what is behind it: world, sizes, seeds, how to read it.
+        image: a data address.
+        width, height: in pixels of a screen.
+    """
+
+    stem: str
+    caption: str
+    note: str
+    image: str
+    width: int
+    height: int
+
+    @property
+    def wide(self) -> bool:
+        """Whether it has panels side by side."""
+        return self.width > _WIDE
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of one setting or of the studies of one experiment.
+
+    Attributes:
+        title: setting or experiment.
+        pictures: in the order of ``analysis.figures``.
+        lacking: figures that are not drawn, and why.
+    """
+
+    title: str
+    pictures: Sequence[Picture]
+    lacking: Sequence[str] = ()
+
+
+def richest(runs: Runs) -> tuple[list[Runs], list[Runs]]:
+    """Settings that get figures of their own, and those that kept tables but do not; of each source the richest."""
+    chosen, left = [], []
+    for source in ("llm", "sim"):
+        ranked = by_richness(runs.only(run_id for run_id, info in runs.infos.items() if info["source"] == source))
+        chosen += ranked[:MOST_SETTINGS]
+        left += ranked[MOST_SETTINGS:]
+    return chosen, left
+
+
+def study_galleries(runs: Runs) -> list[Gallery]:
+    """The figures over the settings of each sweep's studies, a gallery a sweep."""
+    galleries = []
+    for experiment, own in by_experiment(runs):
+        drawn, lacking = [], []
+        for stem, (figure, study) in OF_STUDY.items():
+            of_study = own.study(study)
+            if not of_study.infos:
+                continue
+            try:
+                lack = figure.missing(of_study)
+            except RecordError as error:  # unlike runs that a mean would mix
+                lack = str(error)
+            if lack:
+                lacking.append(f"{figure.CAPTION}: {lack}")
+            else:
+                drawn.append(picture(stem, figure, of_study))
+        if drawn or lacking:
+            galleries.append(Gallery(f"Studies of {experiment}", drawn, lacking))
+    return galleries
+
+
+def setting_galleries(settings: Iterable[Runs]) -> list[Gallery]:
+    """Every figure that each setting has tables for."""
+    galleries = []
+    for runs in settings:
+        lacking = {stem: figure.missing(runs) for stem, figure in OF_SETTING.items()}
+        drawn = [picture(stem, figure, runs) for stem, figure in OF_SETTING.items() if not lacking[stem]]
+        reasons = [f"{OF_SETTING[stem].CAPTION}: {reason}" for stem, reason in lacking.items() if reason]
+        galleries.append(Gallery(setting_title(runs), drawn, reasons))
+    return galleries
+
+
+def picture(stem: str, figure: FigureModule, runs: Runs) -> Picture:
+    """The figure without heading and footer, which are text of the page."""
+    made = draw(figure, [runs])
+    made.suptitle("")
+    made.supxlabel("")
+    with style.applied():
+        drawing = io.BytesIO()
+        made.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
+        kind = "svg+xml"
+        if drawing.tell() > _LARGEST_SVG:
+            drawing, kind = io.BytesIO(), "png"
+            made.savefig(drawing, format="png", dpi=150, metadata={"Software": None})
+    data = base64.b64encode(drawing.getvalue()).decode("ascii")
+    width, height = (round(96 * inches) for inches in made.get_size_inches())
+    return Picture(stem, figure.CAPTION, footer(figure, [runs]), f"data:image/{kind};base64,{data}", width, height)

@@ -1,0 +1,51 @@
+"""A path of success rates over one run: what every kind of dynamics gives to the loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from cerolab.allocation import FloatArray, Wave
+
+
+class Path(ABC):
+    """Success rates over one run: ``success_M`` is the present one, ``advance`` goes to the next round.
+
+    Attributes:
+        success_M: present success rates [M].
+        round_index: rounds completed.
+    """
+
+    success_M: FloatArray
+    round_index: int = 0
+
+    def advance(self, waves: Sequence[Wave]) -> None:
+        """Move to the next round, after this round's waves."""
+        self.round_index += 1
+        self._move(waves)
+
+    @abstractmethod
+    def _move(self, waves: Sequence[Wave]) -> None:
+        """Set ``success_M`` to the rates of round ``round_index``."""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the rates never move."""
+        return False
+
+    @property
+    def known_success_KM(self) -> FloatArray | None:
+        """Success rates [K, M] of the whole path where they move without the allocator's doing, else None."""
+        return None
+
+    @property
+    def heldout_success(self) -> FloatArray:
+        """Success rates [H] of the held-out part of the population, never trained on; empty where there is none."""
+        return np.empty(0)
+
+    def heldout_accuracy(self) -> float:
+        """Mean success rate of the held-out part of the population; nan where there is none."""
+        success = self.heldout_success
+        return float(success.mean()) if success.size else float("nan")

@@ -1,0 +1,530 @@
+"""The report: verdicts made from numbers by hand, a page that is whole and always the same, and works in a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from analysis import tally
+from analysis.contrast import Standing, compare
+from analysis.figures import OF_SETTING, OF_STUDY
+from analysis.load import Runs, load_runs
+from analysis.report.__main__ import main
+from analysis.report.page import render
+from analysis.report.pictures import richest
+from analysis.report.settings import find_worlds
+from analysis.scores import Score, find_scores
+from analysis.verdict import judge, judge_scores
+from tests.test_analysis_data import horizon_infos, make_info, power_law, write_detailed_run, write_infos
+from tests.test_analysis_training import write_run, write_study
+
+REGRETS = {"cero": (0.10, 0.11, 0.12), "uniform": (0.20, 0.22, 0.24)}
+
+
+def score(values: Mapping[str, Sequence[float]], name: str = "final held-out accuracy", **options: Any) -> Score:
+    """Values by allocator, one a seed."""
+    return Score(name, pd.DataFrame(values), **options)
+
+
+def regret(values: Mapping[str, Sequence[float]] = REGRETS) -> Score:
+    return score(values, "regret per prompt", higher_is_better=False, percent=False, baselines=("cero", "uniform"))
+
+
+def against_uniform(*differences: float) -> Score:
+    """CERO's accuracy is uniform's 40 % and these points, seed by seed."""
+    uniform = [40.0] * len(differences)
+    return score({"cero": [one + other for one, other in zip(uniform, differences, strict=True)], "uniform": uniform})
+
+
+# --- one allocator against another ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("differences", "standing"),
+    [
+        # Mean 20, standard deviation 1, t(0.975, 2) = 4.303: 20 +- 2.48; resampled means are 19 to 21.
+        ((19, 20, 21), Standing.AHEAD),
+        ((-19, -20, -21), Standing.BEHIND),
+        # Mean 2, standard deviation sqrt(3): 2 +- 4.30; resampled means are 1 to 4.
+        ((1, 1, 4), Standing.LEANS_AHEAD),
+        ((-1, -1, -4), Standing.LEANS_BEHIND),
+        # Resampled means are -1 to 3.
+        ((-1, 1, 3), Standing.NOT_SHOWN),
+        ((0, 0, 0), Standing.NOT_SHOWN),
+        ((1e-12, 1e-12, 1e-12), Standing.NOT_SHOWN),
+        ((1, 1, 1), Standing.AHEAD),
+        ((20,), Standing.ONE_SEED),
+    ],
+)
+def test_what_may_be_claimed(differences: tuple[float, ...], standing: Standing) -> None:
+    found = compare(against_uniform(*differences), "cero", "uniform")
+    assert found is not None
+    assert found.standing is standing
+
+
+def test_less_regret_is_ahead() -> None:
+    found = compare(regret(), "uniform", "cero")
+    assert found is not None
+    assert found.standing is Standing.BEHIND
+    # Differences 0.10, 0.11, 0.12: 0.11 +- 0.0248.
+    assert found.sentence() == (
+        "Uniform is behind CERO in regret per prompt: 0.220 against 0.110, difference +0.110 "
+        "(t-interval +0.0852 to +0.135, bootstrap +0.100 to +0.120; 3 seeds)."
+    )
+
+
+def test_only_seeds_that_both_have_are_compared() -> None:
+    nan = float("nan")
+    found = compare(score({"cero": (50, 60, nan, 10), "uniform": (40, nan, 40, 5)}), "cero", "uniform")
+    assert found is not None
+    assert (found.num_seeds, found.own, found.others) == (2, 30, 22.5)
+    assert compare(score({"cero": (50, nan), "uniform": (nan, 40)}), "cero", "uniform") is None
+    assert compare(score({"cero": (50, 60)}), "cero", "uniform") is None
+
+
+@pytest.mark.parametrize(
+    ("differences", "text"),
+    [
+        (
+            (19, 20, 21),
+            "CERO is ahead of Uniform in final held-out accuracy: 60.00 % against 40.00 %, difference +20.00 points "
+            "(t-interval +17.52 to +22.48, bootstrap +19.00 to +21.00; 3 seeds).",
+        ),
+        (
+            (-1, -1, -4),
+            "CERO leans behind Uniform in final held-out accuracy: 38.00 % against 40.00 %, difference −2.00 points "  # noqa: RUF001
+            "(t-interval −6.30 to +2.30, bootstrap −4.00 to −1.00; 3 seeds).",  # noqa: RUF001
+        ),
+        (
+            (0, 0),
+            "CERO and Uniform: no difference in final held-out accuracy that 2 seeds can show: 40.00 % against "
+            "40.00 %, difference 0.00 points (t-interval 0.00 to 0.00, bootstrap 0.00 to 0.00; 2 seeds).",
+        ),
+        ((7,), "CERO against Uniform in final held-out accuracy: one seed: no claim (47.00 % against 40.00 %)."),
+    ],
+)
+def test_a_sentence_has_the_claim_and_its_numbers(differences: tuple[float, ...], text: str) -> None:
+    found = compare(against_uniform(*differences), "cero", "uniform")
+    assert found is not None
+    assert found.sentence() == text
+
+
+# --- one setting ----------------------------------------------------------------------------------------------------
+
+
+def headline(*scores: Score) -> str:
+    return judge_scores(scores, list(scores[0].values.columns)).headline
+
+
+def test_headline_of_one_that_is_ahead() -> None:
+    assert headline(against_uniform(19, 20, 21)) == (
+        "In final held-out accuracy, CERO (by 20.00 points) is ahead of Uniform."
+    )
+
+
+def test_headline_with_every_standing() -> None:
+    values = {
+        "cero": (42, 42, 42.3),
+        "uniform": (40, 40, 40),
+        "cero_fixed": (41, 41, 44),
+        "cero_preset": (30, 30, 30.3),
+        "cero_greedy": (39, 41, 43),
+        "random_matched": (39, 39, 36),
+        "alpha": (41, np.nan, np.nan),
+        "mine": (45, np.nan, np.nan),
+        "oracle": (60, 61, 62),
+    }
+    assert headline(score(values)) == (
+        "In final held-out accuracy, CERO (by 2.10 points) is ahead of Uniform. CERO-fixed (by 2.00 points) leans "
+        "ahead. Uniform is ahead of CERO-preset (by 9.90 points). Random-matched (by 2.00 points) leans behind. "
+        "There is no difference that 3 seeds can show between Uniform and CERO-greedy. One seed: no claim about Alpha "
+        "and Mine. "
+        "Headroom: Oracle, which is told the success rates, is ahead of Uniform by 21.00 points."
+    )
+
+
+def test_headline_says_which_of_several_is_first() -> None:
+    values = {"uniform": (40, 40, 40), "cero": (50, 51, 52), "cero_fixed": (45, 46, 47)}
+    assert headline(score(values)) == (
+        "In final held-out accuracy, CERO (by 11.00 points) and CERO-fixed (by 6.00 points) are ahead of Uniform. "
+        "First is CERO, ahead of the next, CERO-fixed, by 5.00 points."
+    )
+    values["cero_fixed"] = (49, 51, 51)  # differences to CERO: 1, 0, 1
+    assert headline(score(values)).endswith("Which of CERO and CERO-fixed is first, 3 seeds cannot show.")
+
+
+def test_the_baseline_of_regret_is_cero_and_may_win() -> None:
+    assert headline(regret()) == "In regret per prompt, CERO is ahead of Uniform (by 0.110)."
+    assert headline(regret({"uniform": (0.2, 0.2), "mine": (0.1, 0.1)})) == (
+        "In regret per prompt, Mine (by 0.100) is ahead of Uniform."
+    )
+
+
+def test_nothing_is_claimed_from_one_seed() -> None:
+    verdict = judge_scores([against_uniform(20), against_uniform(-20)], ["cero", "uniform"], {"cero": "It is fast."})
+    assert verdict.headline == "In final held-out accuracy, one seed: no claim about CERO."
+    assert verdict.sentences == [
+        "CERO against Uniform in final held-out accuracy: one seed: no claim (60.00 % against 40.00 %). "
+        "Also: final held-out accuracy 20.00 % against 40.00 %."
+    ]
+    assert verdict.disagreements == []
+
+
+def test_without_a_seed_in_common_nothing_is_compared() -> None:
+    nan = float("nan")
+    verdict = judge_scores([score({"cero": (50, nan), "uniform": (nan, 40)})], ["cero", "uniform"])
+    assert verdict.headline.startswith("No two allocators have a seed in common")
+    assert verdict.sentences == [
+        "CERO and Uniform have no seed in common with a final held-out accuracy: not compared."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "rate", "text"),
+    [
+        (
+            (-1, -1.1, -1.2),
+            (5, 5.1, 5.2),
+            "behind Uniform in final held-out accuracy (−1.10 points), but higher in effective-group rate "  # noqa: RUF001
+            "(+5.10 points).",
+        ),
+        (
+            (1, 1.1, 1.2),
+            (-1, -1, -4),
+            "ahead of Uniform in final held-out accuracy (+1.10 points), but leaning lower in effective-group rate "
+            "(−2.00 points).",  # noqa: RUF001
+        ),
+        ((1, 1.1, 1.2), (5, 5.1, 5.2), ""),
+        ((1, 1.1, 1.2), (-1, 1, 1), ""),
+        ((-1, 1, 1), (5, 5.1, 5.2), ""),
+    ],
+)
+def test_measures_that_disagree_are_named(accuracy: Sequence[float], rate: Sequence[float], text: str) -> None:
+    rates = Score("effective-group rate", against_uniform(*rate).values)
+    found = judge_scores([against_uniform(*accuracy), rates], ["cero", "uniform"]).disagreements
+    assert found == ([f"The measures disagree on CERO: {text}"] if text else [])
+
+
+def test_more_effective_groups_and_more_regret_disagree() -> None:
+    rates = score({"cero": (50, 51), "uniform": (60, 61)}, "effective-group rate")
+    regrets = regret({"cero": (0.1, 0.1), "uniform": (0.2, 0.2)})
+    assert judge_scores([regrets, rates], ["cero", "uniform"]).disagreements == [
+        "The measures disagree on Uniform: behind CERO in regret per prompt (+0.100), but higher in effective-group "
+        "rate (+10.00 points)."
+    ]
+
+
+def test_verdict_on_a_training(tmp_path: Path) -> None:
+    verdict = judge(load_runs(write_study(tmp_path)))
+    assert verdict.headline == (
+        "In final held-out accuracy, CERO (by 20.00 points) is ahead of Uniform. Uniform is ahead of Random-matched "
+        "(by 10.00 points)."
+    )
+    # pass@16: 100 against 74, 82, 90: 18 +- 19.87. Groups: 9 of 12 effective against 8 of 12.
+    assert verdict.sentences[0] == (
+        "CERO is ahead of Uniform in final held-out accuracy: 60.00 % against 40.00 %, difference +20.00 points "
+        "(t-interval +17.52 to +22.48, bootstrap +19.00 to +21.00; 3 seeds). Its mean curve reaches Uniform's final "
+        "accuracy after 27 responses, 56 % of Uniform's. Also: pass@16 100.00 % against 82.00 % (leaning higher); "
+        "effective-group rate 75.00 % against 66.67 % (higher)."
+    )
+    assert "Its mean curve does not reach Uniform's final accuracy." in verdict.sentences[1]
+
+
+def test_verdict_on_learning_in_the_simulator_is_by_accuracy(tmp_path: Path) -> None:
+    infos = [
+        make_info(method, seed, study="dynamics", dynamics="learning(0.2)", heldout_start=0.2, heldout_end=end)
+        for method, ends in {"cero": (0.5, 0.51), "uniform": (0.4, 0.41)}.items()
+        for seed, end in enumerate(ends)
+    ]
+    for info in infos:
+        info["results"].update(optimum=None, optimum_kind=None, regret=None, regret_per_prompt=None)
+    found = load_runs(write_infos(tmp_path, infos))
+    assert [one.name for one in find_scores(found)] == ["final held-out accuracy", "effective-group rate"]
+    assert judge(found).headline == "In final held-out accuracy, CERO (by 10.00 points) is ahead of Uniform."
+
+
+def test_one_allocator_is_nothing_to_compare(tmp_path: Path) -> None:
+    assert judge(load_runs(write_run(tmp_path))).headline == "Only CERO ran: there is nothing to compare."
+
+
+# --- several settings -----------------------------------------------------------------------------------------------
+
+
+def sweep_infos() -> list[dict[str, Any]]:
+    """CERO has less regret than uniform from K = 400 on, and the same at 100."""
+    laws = {"cero": power_law(1.0, -0.5), "uniform": power_law(0.1, 0.0)}
+    return [*horizon_infos(laws), make_info("cero", 0, study="drift", dynamics="drift(1)")]
+
+
+def test_settings_of_one_world_are_counted(tmp_path: Path) -> None:
+    alone, world = reversed(find_worlds(load_runs(write_infos(tmp_path, sweep_infos())).settings()))
+    assert alone.headline == "Only CERO ran: there is nothing to compare."
+    assert (world.title, len(world.settings)) == ("Simulator: Beta(1, 1), study horizon", 3)
+    assert world.labels == ["K = 100, B = 500", "K = 400, B = 2,000", "K = 1,600, B = 8,000"]
+    # Seeds 0, 1, 2 have 1, 2, 3 times 0, 0.05 and 0.075 more regret under uniform; the t-interval of 1, 2, 3 is
+    # 2 +- 2.48, so that only the bootstrap excludes zero.
+    assert world.headline == (
+        "In regret per prompt, Uniform against CERO: no difference shown in 1, leaning behind in 2 of 3 settings."
+    )
+    assert world.summary == [
+        "Lowest mean regret per prompt: CERO in 3 of 3 settings with 2 allocators.",
+        "Uniform against CERO in regret per prompt: no difference shown in 1, leaning behind in 2 of 3 settings "
+        "(difference 0 to +0.150).",
+    ]
+
+
+def test_allocators_that_stand_alike_are_told_together() -> None:
+    verdicts = []
+    for low in (0.1, 0.15):
+        values = {"cero": (0.2, 0.2), "cero_fixed": (low, low), "oracle": (0.0, 0.0), "uniform": (1.0, 1.0)}
+        verdicts.append(judge_scores([regret(values)], list(values)))
+    assert tally.headline(verdicts) == (
+        "In regret per prompt, CERO-fixed (by 0.0500 to 0.100) is ahead of CERO in all 2 settings. CERO is ahead of "
+        "Uniform (by 0.800) in all 2 settings. Headroom: Oracle (by 0.200) is ahead of CERO in all 2 settings."
+    )
+    assert tally.lines(verdicts)[0] == "Lowest mean regret per prompt: CERO-fixed in 2 of 2 settings with 4 allocators."
+
+
+def test_one_seed_in_several_settings_is_no_claim_either() -> None:
+    verdicts = [judge_scores([against_uniform(points)], ["cero", "uniform"]) for points in (20, 30)]
+    assert tally.headline(verdicts) == "In final held-out accuracy, one seed: no claim about CERO in all 2 settings."
+    assert tally.lines(verdicts) == [
+        "CERO against Uniform in final held-out accuracy: one seed: no claim in 2 of 2 settings "
+        "(difference +20.00 points to +30.00 points)."
+    ]
+
+
+# --- the page -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of training with a run that is not finished, a sweep, and two detailed runs of the simulator."""
+    directory = tmp_path_factory.mktemp("results")
+    write_study(directory / "llm" / "study")
+    write_run(directory / "llm" / "study", "uniform", seed=3, finish=False)
+    write_infos(directory / "sim" / "sweep", sweep_infos())
+    for method in ("cero", "uniform"):
+        write_detailed_run(directory / "sim" / "detailed", method, (4, 4, 2, 2), predicts=method == "cero")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def runs(records: Path) -> Runs:
+    return load_runs(records)
+
+
+@pytest.fixture(scope="module")
+def page(runs: Runs) -> str:
+    return render(runs)
+
+
+class Addresses(HTMLParser):
+    """What the page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+
+
+def test_the_page_loads_nothing(page: str) -> None:
+    addresses = Addresses()
+    addresses.feed(page)
+    assert len(addresses.found) > 5
+    assert [one for one in addresses.found if not one.startswith(("#", "data:image/"))] == []
+    plain = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"https?://|@import|url\(", plain)
+    assert "default-src 'none'" in page
+
+
+def test_the_page_is_the_same_every_time(page: str, records: Path) -> None:
+    assert render(load_runs(records / "llm", records / "sim")) == page
+
+
+def test_the_verdict_comes_first_and_every_figure_follows(page: str, runs: Runs) -> None:
+    training, *simulated = sorted(runs.settings(), key=lambda setting: setting.source)
+    assert training.source == "llm"
+    places = [page.index(f'id="{part}"') for part in ("verdict", "explore", "pictures", "tables", "origins")]
+    assert places == sorted(places)
+    assert "In final held-out accuracy, CERO (by 20.00 points) is ahead of Uniform." in page[: places[1]]
+    drawable = [
+        *(stem for runs in (training, *simulated) for stem, one in OF_SETTING.items() if not one.missing(runs)),
+        *(stem for stem, (figure, study) in OF_STUDY.items() if not figure.missing(runs.study(study))),
+    ]
+    assert {"accuracy", "effective_rate", "selection_lift", "regret_horizon"} <= set(drawable)
+    for stem in drawable:
+        assert f'data-figure="{stem}"' in page
+
+
+def test_what_is_left_out_is_named(page: str, runs: Runs) -> None:
+    assert f"Not finished, left out: {runs.unfinished[0]}." in page
+    assert "4 of 6 settings kept no table of rounds" in page
+    assert "Held-out accuracy against responses spent: no held-out evaluation was recorded" in page
+
+
+def test_settings_seeds_and_versions_are_named(page: str) -> None:
+    origin = page[page.index('id="origins"') :]
+    assert "<td>0 to 2</td>" in re.sub(r'<td class="number">', "<td>", origin)
+    for text in ("learning_rate", "arithmetic(broad)", "abc", "2026-01-01 00:00:00 UTC", "not recorded"):
+        assert text in origin
+
+
+def test_text_of_records_is_no_markup(tmp_path: Path) -> None:
+    write_run(tmp_path, "cero", model="<script>alert(1)</script>")
+    made = render(load_runs(tmp_path))
+    assert "<script>alert" not in made
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in made
+
+
+def test_unlike_runs_of_a_study_leave_out_its_figure_only(tmp_path: Path) -> None:
+    infos = [make_info(method, 0, saturation=scale) for method in ("cero", "uniform") for scale in (1.0, 2.0)]
+    made = render(load_runs(write_infos(tmp_path, infos)))
+    assert 'data-figure="regret_horizon"' not in made
+    assert "but differ in saturation; put them in sweeps of their own" in made
+
+
+def test_only_the_richest_settings_get_figures_of_their_own(tmp_path: Path) -> None:
+    for number in range(5):
+        write_run(tmp_path, learning_rate=number)
+    write_run(tmp_path, "uniform", learning_rate=4)
+    chosen, left = richest(load_runs(tmp_path))
+    assert (len(chosen), len(left)) == (4, 1)
+    assert chosen[0].scenario["learning_rate"] == 4
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "study")
+    assert main(run, out=tmp_path / "page.html") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'page.html'}\n"
+    assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "study"]
+
+
+@pytest.mark.parametrize(
+    ("given", "out", "message"),
+    [
+        ((), "page.html", "no runs; give the folder"),
+        (("nowhere",), "page.html", "no finished run in it"),
+        (("study",), "none/page.html", "none does not exist; make it"),
+        (("study", "copy"), "page.html", "have the same method and seed"),
+    ],
+)
+def test_errors_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: Sequence[str], out: str, message: str
+) -> None:
+    write_run(tmp_path / "study")
+    write_run(tmp_path / "copy", detail=("rounds",))
+    assert main(*(tmp_path / one for one in given), out=tmp_path / out) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
+
+
+# --- in a browser ---------------------------------------------------------------------------------------------------
+
+# What a reader does, written into the page's title: looks at the charts, hides an allocator, points, sorts a table.
+READER = """
+<script>
+const inside = (root) =>
+  [...root.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? inside(e.shadowRoot) : [])]);
+const called = (root, name) => inside(root).filter((e) => e.classList.contains(name));
+addEventListener("load", () => setTimeout(() => {
+  const places = [...document.querySelectorAll(".chart")];
+  const seen = { drawn: places.map((place) => inside(place).filter((e) => e.tagName === "CANVAS").length > 0) };
+  const plot = Bokeh.documents[0].roots()[0];
+  const names = called(places[0], "bk-item");
+  seen.names = names.map((e) => e.textContent);
+  names[0].dispatchEvent(new PointerEvent("pointerdown"));
+  seen.visible = plot.renderers.map((renderer) => renderer.visible);
+  const button = document.querySelector("#tables th:nth-child(4) button");
+  const column = () => [...button.closest("table").tBodies[0].rows].map((row) => row.cells[3].textContent);
+  button.click();
+  seen.up = column();
+  button.click();
+  seen.down = column();
+  const view = Bokeh.index.get_by_id(plot.id), data = plot.renderers[5].data_source.data;
+  const [area] = called(places[0], "bk-events"), box = area.getBoundingClientRect();
+  const at = { clientX: box.left + view.frame.x_scale.compute(data.x[1]), bubbles: true, composed: true };
+  at.clientY = box.top + view.frame.y_scale.compute(data.mean[1]);
+  area.dispatchEvent(new PointerEvent("pointermove", { ...at, pointerType: "mouse", isPrimary: true }));
+  setTimeout(() => {
+    seen.shown = called(document.body, "bk-Tooltip").flatMap((e) => inside(e.shadowRoot).map((one) => one.innerText));
+    document.title = JSON.stringify(seen);
+  }, 500);
+}, 1000));
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None and os.environ.get("CI"):
+        pytest.fail("no Chromium; apt-get install chromium")
+    if found is None:
+        pytest.skip("no Chromium to open the page in")
+    return found
+
+
+def visit(browser: str, page: Path, *options: str) -> tuple[str, list[str]]:
+    """What the browser prints, and what the page writes to its console."""
+    fixed = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr"]
+    offline = ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={page.parent / 'profile'}"]
+    done = subprocess.run(
+        [browser, *fixed, *offline, "--virtual-time-budget=10000", *options, page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    harmless = ("setting log level to", "ResizeObserver loop completed")
+    console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+    return done.stdout, [line for line in console if not any(words in line for words in harmless)]
+
+
+def test_a_reader_can_explore_it(browser: str, page: str, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(page.replace("</body>", f"{READER}</body>"))
+    dom, console = visit(browser, tmp_path / "page.html", "--dump-dom")
+    assert console == []
+    title = re.search(r"<title>(\{.*\})</title>", dom)
+    assert title, "the charts did not answer"
+    seen = json.loads(title[1])
+    assert seen["drawn"] == [True] * 4
+    assert seen["names"] == ["CERO", "Uniform", "Random-matched"]
+    assert seen["visible"] == [False] * 3 + [True] * 6
+    assert seen["up"] == ["30.00 ± 0.00", "40.00 ± 9.94", "60.00 ± 12.42"]
+    assert seen["down"] == seen["up"][::-1]
+    assert {"Uniform", "24", "30", "30 to 30"} <= {text.strip() for text in seen["shown"] if text}
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_it_is_drawn(browser: str, page: str, tmp_path: Path, width: int) -> None:
+    (tmp_path / "page.html").write_text(page)
+    image = tmp_path / "page.png"
+    _, console = visit(browser, tmp_path / "page.html", f"--window-size={width},2400", f"--screenshot={image}")
+    assert console == []
+    pixels = imread(image)[..., :3]
+    assert pixels.shape[:2] == (2400, width)
+    dark = (pixels.min(axis=2) < 0.5).mean(axis=1)
+    assert 0.005 < dark.mean() < 0.3, "blank or black"
+    assert (dark[-600:] > 0).mean() > 0.3, "nothing far down the page"
