@@ -7,10 +7,15 @@ from typing import Any
 
 
 def world_title(info: Mapping[str, Any]) -> str:
-    """Source and world of a run.json: ``Simulator: Beta(1, 1), static``, ``Training: arithmetic(hard), tiny``."""
+    """Source and world of a run.json: ``Simulator: Beta(1, 1), static``, ``Training: arithmetic(hard), tiny``.
+
+    A replica is named by the training that it was fitted to; its record has the population.
+    """
     scenario = info["scenario"]
     if info["source"] == "llm":
         parts = [scenario.get("task"), scenario.get("model")]
+    elif scenario.get("study") == "replica":
+        parts = [f"replica of {info['experiment'].removeprefix('replica-')}"]  # its population is a line of digits
     else:
         rewards = scenario.get("rewards", "binary")
         parts = [population_title(scenario.get("population", "")), scenario.get("dynamics")]

@@ -23,18 +23,18 @@ def test_the_library_example_runs_and_spends_the_budget():
 
 
 def test_the_new_allocator_runs_in_the_sweep_as_the_readme_says(tmp_path):
-    (tmp_path / "my_allocator.py").write_text(BLOCKS[1])
-    line = next(line for line in README.splitlines() if "--plugins my_allocator" in line)
+    line = next(line for line in README.splitlines() if "--plugins least_visited" in line)
+    assert line.startswith("PYTHONPATH=examples python ")
     small = (
         "--quick --horizons 10 --pool-sizes --drifts --dynamics --populations point(0.5) --num-prompts 20 --ablations"
     )
-    arguments = line.split()[1:] + small.split() + ["--workers", "1", "--out", str(tmp_path)]
+    arguments = line.split()[2:] + small.split() + ["--workers", "1", "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": "examples", "PATH": "/usr/bin:/bin"},
     )
     assert done.returncode == 0, done.stderr
     assert "least_visited" in done.stdout.lower().replace(" ", "_").replace("-", "_")
