@@ -101,6 +101,8 @@ def _rows(entries: dict[str, Any], sweep_seconds: float | None) -> list[dict[str
     horizon = entries["test_simulated_horizon[1000-cero]"]
     rate = horizon["extra_info"]["prompt_rounds"] / horizon["stats"]["median"]
     rows.append(_row("simulator with CERO, M = 1,000, prompts x rounds a second", "none", f"{rate / 1e6:.1f} million"))
+    seconds = median("test_load_million_groups")
+    rows.append(_row("run records: a million group rows, read and checked", "<= 2 s", f"{seconds:.2f} s"))
     if "test_training" in entries:  # needs the extra llm
         found = entries["test_training"]["extra_info"]
         for kind, what in _TRAINERS.items():
