@@ -32,6 +32,11 @@ class Epochs:
         self._order_M = self._shuffled(0)
         self._after = 0, 0, self._order_M  # epoch, used and order once the drawn prompts are served
 
+    @property
+    def epoch(self) -> int:
+        """The present epoch, from 0."""
+        return self._epoch
+
     def _shuffled(self, epoch: int) -> IntArray:
         return seeding.generator(self._name, self._seed, epoch).permutation(self.num_prompts)
 

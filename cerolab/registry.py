@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import fields
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,17 +23,23 @@ _BUILT_IN = (
     "cero_greedy",
     "cero_preset",
     "coba",
+    "dapo",
     "dual_mirror_descent",
+    "greso",
+    "hora",
     "knapsack",
     "mopps",
     "oracle",
     "random_matched",
+    "reinforce_ada",
     "renew",
     "resolve",
+    "speed",
     "uniform",
     "vip",
 )
 _REGISTERED: dict[str, type[BaseAllocator[Any]]] = {}
+ENTRY_POINTS = "cerolab.allocators"  # the group by which installed packages name modules that register allocators
 
 
 def register(cls: AllocatorClass) -> AllocatorClass:
@@ -51,8 +58,8 @@ def register(cls: AllocatorClass) -> AllocatorClass:
 
 
 def available() -> tuple[str, ...]:
-    """Names of all registered allocators, sorted."""
-    return tuple(sorted({*_BUILT_IN, *_REGISTERED}))
+    """Names of all allocators, built in, registered, and named by installed packages; sorted."""
+    return tuple(sorted({*_BUILT_IN, *_REGISTERED, *_installed()}))
 
 
 def allocator_class(name: str) -> type[BaseAllocator[Any]]:
@@ -60,12 +67,32 @@ def allocator_class(name: str) -> type[BaseAllocator[Any]]:
 
     Raises:
         UnknownNameError: lists the known names.
+        CerolabError: a package's entry point cannot be imported, or does not register the allocator that it names.
     """
     if name in _BUILT_IN:
         importlib.import_module(f"cerolab.allocators.{name}")
-    if name not in _REGISTERED:
-        raise UnknownNameError("allocator", name, available())
+    elif name not in _REGISTERED:
+        _import_installed(name)
     return _REGISTERED[name]
+
+
+def _import_installed(name: str) -> None:
+    """Import the module that an installed package names for an allocator."""
+    module = _installed().get(name)
+    if module is None:
+        raise UnknownNameError("allocator", name, available())
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise CerolabError(f"allocator {name!r}: entry point {module!r} cannot be imported: {error}") from error
+    if name not in _REGISTERED:
+        raise CerolabError(f"allocator {name!r}: entry point {module!r} registers no allocator of that name")
+
+
+def _installed() -> dict[str, str]:
+    """Module by allocator's name, of installed packages; a built-in name stays built in."""
+    found = metadata.entry_points(group=ENTRY_POINTS)
+    return {point.name: point.module for point in found if point.name not in _BUILT_IN}
 
 
 def make(name: str, problem: AllocationProblem, seed: int = 0, **options: Any) -> BaseAllocator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,10 +109,10 @@ def play(
     last = problem.num_rounds if rounds is None else min(problem.num_rounds, result.ledger.round_index + rounds)
     while result.ledger.round_index < last:
         round_index = result.ledger.round_index
-        while True:
+        for wave in itertools.count():
             allocation = allocator.allocate()
             result.ledger.spend(allocation)
-            allocator.observe(allocation, luck(round_index, allocation))
+            allocator.observe(allocation, luck(moment(problem, round_index, wave), allocation))
             result.allocations.append(allocation)
             if allocation.last_wave:
                 break
@@ -126,12 +127,30 @@ def as_pairs(allocation: Allocation) -> list[tuple[int, int]]:
     return list(zip(allocation.prompts.tolist(), allocation.units.tolist(), strict=True))
 
 
-def one_wave(allocator: BaseAllocator[Any], luck: FeedbackFn) -> Wave:
+def moment(problem: AllocationProblem, round_index: int, wave: int) -> int:
+    """The round that luck is asked for: a later wave of a round meets luck of its own."""
+    return round_index + wave * (problem.num_rounds + 1)
+
+
+def one_wave(allocator: BaseAllocator[Any], luck: FeedbackFn, wave: int = 0) -> Wave:
     """One allocate() and observe()."""
     allocation = allocator.allocate()
-    feedback = luck(allocator.round_index, allocation)
+    feedback = luck(moment(allocator.problem, allocator.round_index, wave), allocation)
     allocator.observe(allocation, feedback)
     return Wave(allocation, feedback)
+
+
+def one_round(allocator: BaseAllocator[Any], luck: FeedbackFn, wave: int = 0) -> list[Wave]:
+    """Waves up to the last of the round, ``wave`` of which it has had."""
+    waves = [one_wave(allocator, luck, wave)]
+    while not waves[-1].allocation.last_wave:
+        waves.append(one_wave(allocator, luck, wave + len(waves)))
+    return waves
+
+
+def pairs_of(waves: Sequence[Wave]) -> list[list[tuple[int, int]]]:
+    """What the waves of a round admit."""
+    return [as_pairs(wave.allocation) for wave in waves]
 
 
 # --- states ----------------------------------------------------------------------------------------------------
@@ -243,6 +262,8 @@ def method_options(draw: st.DrawFn, name: str, problem: AllocationProblem) -> di
     """Random hyper-parameters of the CERO family and of the peers; nothing for the others."""
     if name in ("knapsack", "coba", "vip"):
         return draw(batch_options(name, problem))
+    if name in ("dapo", "speed", "greso", "hora", "reinforce_ada"):
+        return draw(wave_options(name, problem))
     if not name.startswith("cero") and name not in ("dual_mirror_descent", "mopps"):
         return {}
     options: dict[str, Any] = {}
@@ -283,6 +304,36 @@ def batch_options(draw: st.DrawFn, name: str, problem: AllocationProblem) -> dic
         options["window"] = draw(st.integers(1, 4))
     if name == "vip":
         options["form"] = draw(st.sampled_from(("rloo", "dr_grpo")))
+    return options
+
+
+@st.composite
+def wave_options(draw: st.DrawFn, name: str, problem: AllocationProblem) -> dict[str, Any]:
+    """Random hyper-parameters of the methods with several waves a round; every group size fits the problem."""
+    options: dict[str, Any]
+    units = problem.max_units
+    if name == "hora":
+        probe = draw(st.integers(1, units))
+        options = {"probe_units": probe, "most_responses": draw(st.sampled_from((32, 4)))}
+        most = max(probe, min(options["most_responses"] // problem.responses_per_unit, units))
+        options["group_units"] = draw(st.sampled_from((None, probe, most, (probe + 3 * most) / 4)))
+        return options
+    if name in ("dapo", "greso"):
+        options = {"batch_share": draw(st.sampled_from((1.0 / 3.0, 0.1, 0.7, 1.0)))}
+        options["max_batches"] = draw(st.sampled_from((10, 1, 2)))
+        if name == "greso":
+            options["exploration"] = draw(st.sampled_from((0.5, 0.06, 0.95)))
+            options["target_zero_variance"] = draw(st.sampled_from((0.25, 0.0, 0.5, 1.0)))
+        return options
+    options = {"max_waves": draw(st.integers(2, 5))}
+    if name == "speed":
+        options["total_responses"] = draw(st.sampled_from((24, 6)))
+        total = min(options["total_responses"] // problem.responses_per_unit, problem.max_units, problem.capacity)
+        options["screen_units"] = draw(st.sampled_from((None, 1, max(1, total))))
+    else:
+        options["variant"] = draw(st.sampled_from(("balanced", "pos")))
+        options["train_responses"] = draw(st.integers(2, 5))
+        options["wave_units"] = draw(st.sampled_from((None, 1, units)))
     return options
 
 

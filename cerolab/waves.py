@@ -1,0 +1,190 @@
+"""Base of the allocators that probe and then commit: several waves in a round, prompts from shuffled epochs.
+
+The problem's constraints hold for the round over all its waves: the quota is the even quota at the first wave, and a
+prompt gets at most N_max units. A round ends with a wave that is known to be its last, or with an empty one. Units that
+it leaves over go to later rounds, as far as the capacity lets.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from cerolab import batches
+from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray, Wave
+from cerolab.base import BaseAllocator
+from cerolab.epochs import Epochs
+from cerolab.errors import InvalidValueError, StateError
+from cerolab.feedback import CheckedFeedback
+from cerolab.problem import AllocationProblem
+
+OptionsT = TypeVar("OptionsT")
+
+_SUMS = ("round_responses", "round_reward_sum", "round_reward_sq_sum")
+
+
+def contrast(num_responses: FloatArray, reward_sum: FloatArray, reward_sq_sum: FloatArray) -> BoolArray:
+    """Whether the rewards of a group are not all the same; of binary rewards the sum of squares is the sum."""
+    return reward_sq_sum * num_responses - reward_sum**2 > 1e-9 * num_responses
+
+
+class RoundAllocator(BaseAllocator[OptionsT]):
+    """Keeps what has happened in the round; a subclass chooses its next wave.
+
+    State: the epoch's order int64 [M] and cursor, those before the round; ``round`` int64 [4] (waves so far, quota,
+    what is left of it, prompts that the round has passed in the order); units int64 [M], responses, rewards and squared
+    rewards [M] of each prompt in the round. Between rounds the last five are 0.
+
+    Attributes:
+        wave: waves of the round so far.
+        drawn: prompts passed in the order so far; a prompt is passed at most once a round.
+        units_M: units of each prompt in the round so far.
+        responses_M, reward_sum_M, reward_sq_sum_M: what became of them.
+    """
+
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **batches.LIMITS,
+        "round": (0, np.inf),
+        "round_units": (0, np.inf),
+        **dict.fromkeys(_SUMS, (0.0, np.inf)),
+    }
+
+    def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
+        super().__init__(problem, seed, options)
+        self.epochs = Epochs(problem.num_prompts, f"{self.name} epoch", self.seed)
+        self.wave = self.drawn = self._quota = self._left = 0
+        self.units_M: IntArray = np.zeros(problem.num_prompts, np.int64)
+        self.responses_M, self.reward_sum_M, self.reward_sq_sum_M = np.zeros((3, problem.num_prompts))
+
+    @abstractmethod
+    def _next_wave(self) -> Allocation:
+        """The next wave, within ``left`` > 0 and the caps; an empty one ends the round. Must not change the state."""
+
+    @property
+    def quota(self) -> int:
+        """Units of the round: the even quota at its first wave."""
+        return self._quota if self.wave else self.even_quota()
+
+    @property
+    def left(self) -> int:
+        """Units of the quota that the round has not used yet."""
+        return self._left if self.wave else self.even_quota()
+
+    @property
+    def must_spend(self) -> int:
+        """Units that this round must still use, or they could not be used at all: what exceeds C a later round."""
+        later = (self.problem.num_rounds - self.round_index - 1) * self.problem.capacity
+        return max(0, self.remaining - later)
+
+    @property
+    def round_prompts(self) -> IntArray:
+        """The prompts [A] that the round has passed so far, in order."""
+        return self.epochs.draw(self.drawn)
+
+    def _fresh(self, count: int) -> IntArray:
+        """The next ``count`` prompts that the round has not passed yet; fewer where the whole pool is in the round."""
+        return self.epochs.draw(min(self.drawn + count, self.problem.num_prompts))[self.drawn :]
+
+    def _num_passed(self, num_fresh: int) -> int:
+        """Prompts that the wave at hand passes in the order to get ``num_fresh`` of them."""
+        return num_fresh
+
+    def _contrast(self, prompts: IntArray) -> BoolArray:
+        """Whether all rewards [A] that these prompts have had in the round, taken together, are mixed."""
+        return contrast(self.responses_M[prompts], self.reward_sum_M[prompts], self.reward_sq_sum_M[prompts])
+
+    def _select(self) -> Allocation:
+        return self._next_wave() if self.left else Allocation.empty()
+
+    def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
+        prompts = allocation.prompts
+        passed = self._num_passed(int(np.count_nonzero(self.units_M[prompts] == 0)))
+        self._quota, self._left = self.quota, self.left - allocation.num_units
+        self.wave += 1
+        self.drawn += passed
+        self.units_M[prompts] += allocation.units
+        self.responses_M[prompts] += feedback.num_responses
+        self.reward_sum_M[prompts] += feedback.reward_sum
+        self.reward_sq_sum_M[prompts] += feedback.reward_sq_sum
+        if allocation.last_wave:
+            self._end_round()
+
+    def _end_round(self) -> None:
+        """Go behind the prompts of the round and forget it."""
+        prompts = self.round_prompts
+        self.epochs.advance()
+        for sums_M in (self.units_M, self.responses_M, self.reward_sum_M, self.reward_sq_sum_M):
+            sums_M[prompts] = 0
+        self.wave = self.drawn = self._quota = self._left = 0
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {
+            **self.epochs.arrays(),
+            "round": np.array([self.wave, self._quota, self._left, self.drawn]),
+            "round_units": self.units_M.copy(),
+            "round_responses": self.responses_M.copy(),
+            "round_reward_sum": self.reward_sum_M.copy(),
+            "round_reward_sq_sum": self.reward_sq_sum_M.copy(),
+        }
+
+    def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        epochs = self.epochs.restored(arrays)
+        wave, quota, left, drawn = (int(x) for x in arrays["round"])
+        units_M = np.array(arrays["round_units"], np.int64)
+        if drawn > self.problem.num_prompts or quota > self.problem.capacity or int(units_M.sum()) != quota - left:
+            raise StateError(f"{self.name}: the state's round and round_units do not fit together")
+        responses_M, reward_sum_M, reward_sq_sum_M = (np.array(arrays[key], np.float64) for key in _SUMS)
+        if (responses_M > units_M * self.problem.responses_per_unit).any():
+            raise StateError(f"{self.name}: the state's round_responses are more than its round_units have")
+        slack_M = 1e-6 * responses_M
+        if (reward_sum_M > responses_M + slack_M).any() or (reward_sq_sum_M > reward_sum_M + slack_M).any():
+            raise StateError(f"{self.name}: the state's round_reward_sum is of no rewards in [0, 1]")
+        self.epochs, self.units_M = epochs, units_M
+        self.wave, self._quota, self._left, self.drawn = wave, quota, left, drawn
+        self.responses_M, self.reward_sum_M, self.reward_sq_sum_M = responses_M, reward_sum_M, reward_sq_sum_M
+
+
+def probe_units(field: str, given: int | None, responses: int, most: int, unit: int) -> int:
+    """Units of a first look at a prompt.
+
+    Args:
+        field: name of the option.
+        given: its value; None means ``responses``, rounded up to units, below ``most`` where that leaves any.
+        responses: as published.
+        most: units that a prompt can have in a round.
+        unit: g, responses in a unit.
+
+    Raises:
+        InvalidValueError: more than ``most``.
+    """
+    if given is None:
+        return min(-(-responses // unit), max(1, most - 1))
+    if given > most:
+        raise InvalidValueError(field, given, f"is above {most}, the units that a prompt can have", "lower it")
+    return given
+
+
+def mixed_prompts(round_feedback: Sequence[Wave]) -> BoolArray:
+    """bool [groups of the round, in wave order]: whether the prompt's rewards of the whole round are mixed."""
+    if not round_feedback:
+        return np.ones(0, np.bool_)
+    prompts = np.concatenate([wave.allocation.prompts for wave in round_feedback])
+
+    def total(values: list[Any]) -> FloatArray:
+        summed: FloatArray = np.zeros(distinct.size)
+        np.add.at(summed, group, np.concatenate(values))
+        return summed
+
+    distinct, group = np.unique(prompts, return_inverse=True)
+    feedback = [wave.feedback for wave in round_feedback]
+    rewards = [np.asarray(given.reward_sum) for given in feedback]
+    squares = [
+        sums if given.reward_sq_sum is None else np.asarray(given.reward_sq_sum)
+        for given, sums in zip(feedback, rewards, strict=True)
+    ]
+    responses = [np.asarray(given.num_responses) for given in feedback]
+    mixed: BoolArray = contrast(total(responses), total(rewards), total(squares))[group]
+    return mixed
