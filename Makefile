@@ -49,9 +49,10 @@ golden: $(STAMP)  ## regenerate the golden allocations (say why in the commit)
 study: $(STAMP)  ## complete the committed study of real training: about eight hours on two cores, resumable
 	$(BIN)/python -m llm.study
 
-results: $(STAMP)  ## complete and redraw the committed results: the default sweep and the paper scale
+results: $(STAMP)  ## complete and redraw the committed results: default sweep, paper scale, leaderboard
 	$(BIN)/python -m sim.regret_sweep
 	$(BIN)/python -m sim.paper_scale
+	$(BIN)/python -m sim.leaderboard
 
 paper: $(STAMP)  ## redraw paper_figs and the generated numbers of README.md from the committed records
 	$(BIN)/python -m analysis.paper

@@ -31,6 +31,7 @@ class FigureModule(Protocol):
     Attributes:
         CAPTION: what is drawn.
         NOTE: for the footer; ``BANDS`` in it becomes a word on the missing interval where there is one seed.
+        COLUMNS: panels side by side, 2 where the module says nothing.
     """
 
     CAPTION: str
@@ -57,7 +58,9 @@ def draw(figure: FigureModule, settings: Sequence[Runs]) -> Figure:
     several = len(settings) > 1
     titles = ["\n".join(filter(None, [runs.title if several else "", panel.title])) for runs, panel in found]
     with style.applied():
-        made, axes = make_panels(titles, height=max(panel.height for _, panel in found))
+        made, axes = make_panels(
+            titles, height=max(panel.height for _, panel in found), columns=getattr(figure, "COLUMNS", 2)
+        )
         for place, (_, panel) in zip(axes, found, strict=True):
             panel.paint(place)
         set_heading(made, figure.CAPTION, footer(figure, settings))

@@ -30,6 +30,7 @@ MANIFEST = "manifest.json"
 
 _SWEEP = "sim/regret_sweep"
 _PAPER_SCALE = "sim/paper_scale"
+_LEADERBOARD = "sim/leaderboard"  # drawn where it is
 _REPLICAS, _TRAININGS = "sim/replica-*", "llm/study-*"
 _SIDE_BY_SIDE = 2  # panels of a setting, at most, for all settings to share a file
 _TOLERANCE = 2.0  # grey levels, root mean square: other processors round otherwise in the last digit
@@ -48,7 +49,8 @@ def make_paper(results: Path, out: Path, quiet: bool = True) -> dict[str, Any]:
     Raises:
         RecordError: an experiment is missing, or a record is damaged; names folder or file.
     """
-    sweep = load_runs(_experiment(results, _SWEEP))
+    leaderboards = sorted(results.glob(_LEADERBOARD))
+    sweep = load_runs(_experiment(results, _SWEEP), *leaderboards)
     simulated = load_setting(_experiment(results, _PAPER_SCALE))
     trainings = [load_setting(folder) for folder in sorted(results.glob(_TRAININGS))]
     if not trainings:
@@ -96,7 +98,9 @@ def differences(committed: Path, fresh: Path) -> list[str]:
 
 def _study_figures(sweep: Runs) -> Iterator[tuple[str, FigureModule, list[Runs]]]:
     for stem, (figure, study) in OF_STUDY.items():
-        yield stem, figure, [sweep.study(study)]
+        of_study = sweep.study(study)
+        if of_study.infos or study != _LEADERBOARD.partition("/")[2]:
+            yield stem, figure, [of_study]
 
 
 def _setting_figures(settings: list[Runs]) -> Iterator[tuple[str, FigureModule, list[Runs]]]:

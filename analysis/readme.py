@@ -16,6 +16,7 @@ import pandas as pd
 from cyclopts import App, Parameter
 
 from analysis.layout import describe
+from analysis.leaderboard import markdown
 from analysis.load import load_runs, load_setting
 from analysis.paper_tables import mechanisms
 from analysis.results import results_frame
@@ -52,6 +53,13 @@ def regret_table(results: Path) -> str:
     return f"{to_markdown(summary)}\n\nAt K = {horizons} rounds; {describe(runs)}. {meaning}"
 
 
+def leaderboard(results: Path) -> str:
+    """All tables of the leaderboard, and in sentences who wins where."""
+    directory = results / "sim" / "leaderboard"
+    _need(directory, "python -m sim.leaderboard")
+    return markdown(load_runs(directory))
+
+
 def mechanism(results: Path) -> str:
     """The mechanism that the paper reports beside the simulator's at its scale and that of our trainings."""
     directory = results / "sim" / "paper_scale"
@@ -85,6 +93,7 @@ def training(results: Path) -> str:
 
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "regret_table": regret_table,
+    "leaderboard": leaderboard,
     "mechanism": mechanism,
     "benchmarks": benchmarks,
     "training": training,

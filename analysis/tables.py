@@ -20,7 +20,7 @@ from analysis.worlds import population_title
 
 NOT_REACHED = "not reached"  # stands in for a number
 
-_NUMBER = re.compile(f"[-+\N{MINUS SIGN}]?[0-9]|[-\N{EN DASH}]?$|{NOT_REACHED}$")
+_NUMBER = re.compile(f"(?:[*][*])?[-+\N{MINUS SIGN}]?[0-9]|[-\N{EN DASH}]?$|{NOT_REACHED}$")
 _SETTINGS = {"rewards": "rewards", "dynamics": "rates", "num_prompts": "M", "num_rounds": "K"}
 _SCENARIO = ["study", "population", "rewards", "dynamics", "num_prompts"]
 

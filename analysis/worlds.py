@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+_NUMBER = re.compile(r"\d*\.\d{2,}")
 
 
 def world_title(info: Mapping[str, Any]) -> str:
@@ -22,6 +25,14 @@ def world_title(info: Mapping[str, Any]) -> str:
         parts += [] if rewards == "binary" else [f"{rewards} rewards"]
     kind = {"sim": "Simulator", "llm": "Training"}.get(info["source"], str(info["source"]))
     return f"{kind}: {', '.join(str(part) for part in parts if part)}"
+
+
+def scenario_title(scenario: Mapping[str, Any]) -> str:
+    """A simulated world in few words, ``Beta(1, 1), drift(1)``: numbers with two digits, what is usual left out."""
+    parts = [population_title(scenario["population"])]
+    parts += [] if scenario["dynamics"] == "static" else [scenario["dynamics"]]
+    parts += [] if scenario["rewards"] == "binary" else [f"{scenario['rewards']} rewards"]
+    return _NUMBER.sub(lambda found: f"{float(found[0]):.2g}", ", ".join(parts))
 
 
 def population_title(text: str) -> str:

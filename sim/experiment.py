@@ -19,6 +19,7 @@ from cerolab.records import RunSettings, RunWriter, read_run
 from cerolab.records.rounds import RoundView
 from cerolab.spec import parse_call
 from sim.dynamics import make_path
+from sim.learner import least_regret
 from sim.loop import Outcome, simulate
 from sim.oracle_rates import TrueRates
 from sim.path import Path as RatePath
@@ -60,11 +61,16 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Cell:
-    """A scenario, a problem and a seed; everything here is shared by the cell's methods."""
+    """A scenario, a problem and a seed; everything here is shared by the cell's methods.
+
+    ``with_least_regret``: whether results also hold the least regret that any learner can have, where rates are static
+    and rewards binary; see ``sim.learner``.
+    """
 
     scenario: Scenario
     problem: AllocationProblem
     seed: int
+    with_least_regret: bool = False
 
     @cached_property
     def success_M(self) -> FloatArray:
@@ -237,4 +243,7 @@ def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any
         "heldout_end": outcome.heldout_end,
         "seconds": outcome.seconds,
     }
+    if cell.with_least_regret:
+        static = cell.static_optimum is not None and cell.scenario.rewards == "binary"
+        numbers["least_regret_per_prompt"] = least_regret(cell.scenario.population, problem) if static else None
     return {key: None if isinstance(x, float) and math.isnan(x) else x for key, x in numbers.items()}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from cerolab import seeding
 from cerolab.allocation import FloatArray
@@ -40,6 +41,12 @@ class Population:
         counts = np.diff(edges)
         parts = [_draw(call, int(count), rng) for (_, call), count in zip(self.terms, counts, strict=True)]
         return rng.permutation(np.concatenate(parts))
+
+    def nodes(self, per_term: int = 200) -> tuple[FloatArray, FloatArray]:
+        """The distribution as success rates [N] and their weights [N]: quantiles of betas, all values of the rest."""
+        parts = [(weight, _nodes(call, per_term)) for weight, call in self.terms]
+        weights = [np.full(nodes.size, weight / nodes.size) for weight, nodes in parts]
+        return np.concatenate([nodes for _, nodes in parts]), np.concatenate(weights)
 
 
 def parse_population(text: str) -> Population:
@@ -89,6 +96,15 @@ def _draw(call: Call, count: int, rng: np.random.Generator) -> FloatArray:
     if call.name == "point":
         return np.full(count, float(call.arguments[0]))
     return rng.choice(recorded_success_rates(Path(call.arguments[0])), size=count)
+
+
+def _nodes(call: Call, count: int) -> FloatArray:
+    if call.name == "beta":
+        a, b = (float(argument) for argument in call.arguments)
+        return np.asarray(stats.beta.ppf((np.arange(count) + 0.5) / count, a, b))
+    if call.name == "point":
+        return np.array([float(call.arguments[0])])
+    return recorded_success_rates(Path(call.arguments[0]))
 
 
 def recorded_success_rates(path: Path) -> FloatArray:

@@ -9,6 +9,7 @@ from analysis.figures import (
     effective_rate,
     exposure,
     heat_map,
+    leaderboard,
     learning,
     pacing,
     proxy_tracking,
@@ -41,4 +42,5 @@ OF_STUDY: dict[str, tuple[FigureModule, str]] = {
     "regret_drift": (regret_drift, "drift"),
     "regret_pool": (regret_pool, "pool"),
     "learning": (learning, "dynamics"),
+    "leaderboard": (leaderboard, "leaderboard"),
 }

@@ -20,10 +20,10 @@ Worst case: rates that moved while a prompt was skipped. After c groups it is tr
 after seven in one of a hundred, so a prompt that has become learnable waits for many epochs. Memory is of whole groups
 only: one lucky answer wipes a long run of failures.
 Deviations: as in ``dapo``. With long groups (10 responses and more) one right answer still counts as all wrong, as
-published. The paper has p_e move on the iteration's counts, the code on those of the whole run; here the round's, and,
-as in the code, from the second epoch on. The code stops after the refill that it expects to be the last, the paper goes
-on until the batch is full; so does this. Where a round finds too few prompts to keep, it ends: none is offered twice in
-a round, and those behind the last one kept are offered again in the next.
+published. The paper, as read here, has p_e move on the iteration's counts, the code on those of the whole run; here the
+round's, and, as in the code, from the second epoch on. The code stops after the refill that it expects to be the last,
+the paper goes on until the batch is full; so does this. Where a round finds too few prompts to keep, it ends: none is
+offered twice in a round, and those behind the last one kept are offered again in the next.
 """
 
 from __future__ import annotations

@@ -1,0 +1,237 @@
+"""Who wins where, in tables and sentences: ``python -m analysis.leaderboard results/sim/leaderboard``."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from cyclopts import App, Parameter
+
+from analysis.board import EFFECTIVE, REGRET, STUDY, Board, find_boards, main_scores
+from analysis.contrast import Contrast, Standing, compare, listed
+from analysis.layout import describe
+from analysis.load import Runs, load_runs
+from analysis.scores import Score
+from analysis.statistics import Interval, mean_interval, signed
+from analysis.style import in_order, look
+from analysis.tables import to_markdown
+from analysis.verdict import is_told, judge_scores
+from cerolab.errors import CerolabError, UnknownNameError
+
+LEAST = "Least of any learner"
+MEANING = (
+    "Mean ± half of the 95 % t-interval over seeds. Rows: by mean rank over the scenarios, the oracle, which is told "
+    "the success rates, without a rank. Bold: ahead of the next, its paired-bootstrap and its t-interval both exclude "
+    "zero. †: more than 5 % of the budget was left. Against: mean difference over all scenarios, paired by seed, with "
+    "its 95 % bootstrap interval. The least regret of any learner is a lower bound, on average over pools of the "
+    "population. Under drift and shift regret is that to an upper bound on the optimum. A group counts for regret "
+    "whether the policy is trained on it or not."
+)
+
+_BASES = ("uniform", "cero")
+_UNITS = {REGRET: (1000.0, 2, "thousandths"), EFFECTIVE: (1.0, 1, "%")}  # factor, digits, unit
+_POINTS = (1.0, 2, "points")
+_MUCH_UNSPENT = 5.0  # percent of the budget
+
+app = App(
+    name="python -m analysis.leaderboard",
+    help="Print the tables of a leaderboard, and in sentences who wins where.",
+    version_flags=[],
+    help_epilogue="Example: python -m analysis.leaderboard results/sim/leaderboard --against cero",
+)
+
+
+def table(board: Board) -> pd.DataFrame:
+    """A board as text: a row an allocator, a column a scenario, the best in bold where it is sure."""
+    factor, digits, _ = _UNITS.get(board.name, _POINTS)
+    rows = {method: {"allocator": look(method).name, "mean rank": _rank(board, method)} for method in board.order}
+    for title, score in board.scores.items():
+        lead = board.lead(title)
+        best = lead.method if lead is not None and lead.standing is Standing.AHEAD else None
+        for method, row in rows.items():
+            text = _plus_minus(mean_interval(score.values.get(method, [])), factor, digits)
+            spends_less = board.unspent[title].get(method, 0.0) > _MUCH_UNSPENT
+            row[title] = f"{text} †" if text and spends_less else f"**{text}**" if method == best else text
+    for base in (base for base in _BASES if base in rows):
+        for method, row in rows.items():
+            row[f"against {look(base).name}"] = _against(board.overall, method, base, factor, digits)
+    lines = list(rows.values())
+    if board.least:
+        least = {title: f"{factor * value:.{digits}f}" for title, value in board.least.items()}
+        lines.append({"allocator": LEAST} | least)
+    return pd.DataFrame(lines).fillna("")
+
+
+def differences(board: Board, base: str) -> pd.DataFrame:
+    """Every allocator against ``base`` in every scenario: mean difference with its paired-bootstrap interval."""
+    factor, digits, _ = _UNITS.get(board.name, _POINTS)
+    rows = [
+        {"allocator": look(method).name}
+        | {title: _against(score, method, base, factor, digits) for title, score in board.scores.items()}
+        for method in board.order
+        if method != base
+    ]
+    return pd.DataFrame(rows)
+
+
+def ranks(runs: Runs) -> pd.DataFrame:
+    """Mean ranks alone, one column a metric, by the first of them."""
+    boards = find_boards(runs)
+    columns = {board.name: board.mean_ranks.map("{:.1f}".format) for board in boards}
+    found = pd.DataFrame(columns).reindex(boards[0].mean_ranks.index).fillna("")
+    found.insert(0, "allocator", [look(str(method)).name for method in found.index])
+    return found
+
+
+def sentences(runs: Runs) -> list[str]:
+    """Which allocators win where, how near the first is to what any learner can have, and where metrics disagree."""
+    boards = find_boards(runs)
+    found = [text for board in boards for text in (_winners(board), _above_least(board)) if text]
+    return [*found, *_correlations(boards), *_disagreements(main_scores(boards)), *_unspent(boards)]
+
+
+def markdown(runs: Runs, against: str | None = None) -> str:
+    """All tables, what they mean, and the sentences; with ``against`` the differences in every scenario instead."""
+    parts = []
+    known = in_order(runs.study(STUDY).frame["method"])
+    if against is not None and against not in known:
+        raise UnknownNameError("allocator of this leaderboard", against, known)
+    for board in find_boards(runs):
+        _, _, unit = _UNITS.get(board.name, _POINTS)
+        heading = f"{board.name[0].upper()}{board.name[1:]}, {unit}"
+        if against is None:
+            parts.append(f"{heading}:\n\n{to_markdown(table(board))}")
+        else:
+            parts.append(
+                f"{heading}, minus that of {look(against).name}:\n\n{to_markdown(differences(board, against))}"
+            )
+    told = "\n".join(f"- {sentence}" for sentence in sentences(runs))
+    return "\n\n".join([*parts, told, f"{MEANING} {describe(runs.study(STUDY))}."])
+
+
+def _winners(board: Board) -> str:
+    """``Lowest regret per prompt: A in 5 of 8 scenarios (ahead of the next in 3); B in ...``."""
+    leads = [lead for title in board.scores if (lead := board.lead(title)) is not None]
+    if not leads:
+        return ""
+    wins: dict[str, list[Contrast]] = {}
+    for lead in leads:
+        wins.setdefault(lead.method, []).append(lead)
+    order = sorted(wins, key=lambda method: -len(wins[method]))
+    claims = []
+    for method in order:
+        sure = sum(lead.standing is Standing.AHEAD for lead in wins[method])
+        claims.append(
+            f"{look(method).name} in {len(wins[method])} ({f'ahead of the next in {sure}' if sure else 'not sure'})"
+        )
+    extreme = "Highest" if leads[0].score.higher_is_better else "Lowest"
+    scenarios = "1 scenario" if len(leads) == 1 else f"{len(leads)} scenarios"
+    first = str(board.mean_ranks.index[0])
+    rank = f"Best mean rank: {look(first).name}, {board.mean_ranks.iloc[0]:.1f}."
+    return f"{extreme} {board.name} of {scenarios}: {listed(claims)}. {rank}"
+
+
+def _above_least(board: Board) -> str:
+    """How near the best of each scenario is to the least regret of any learner."""
+    ratios = {}
+    for title, least in board.least.items():
+        if (lead := board.lead(title)) is not None and least > 0:
+            ratios[title] = lead.own / least
+    if not ratios:
+        return ""
+    low, high = min(ratios.values()), max(ratios.values())
+    span = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+    return f"On static rates the lowest regret is {span} times the least that any learner can have."
+
+
+def _correlations(boards: Sequence[Board]) -> Iterator[str]:
+    """Of the order by effective groups with that by what decides, over the scenarios that have both."""
+    effective = next((board for board in boards if board.name == EFFECTIVE), None)
+    for board in boards:
+        if effective is None or board is effective:
+            continue
+        shared = [title for title in board.scores if title in effective.scores]
+        means = [of.ranks[shared].mean(axis=1).dropna() for of in (board, effective)]
+        both = means[0].index.intersection(means[1].index)
+        if len(both) < 3 or min(mean[both].nunique() for mean in means) == 1:
+            continue
+        found = signed(float(means[0][both].corr(means[1][both], method="spearman")), 2)
+        best = str(means[1][both].idxmin())
+        top, place = look(best).name, int(means[0][both].rank(method="min")[best])
+        yield (
+            f"Orders by {board.name} and by {EFFECTIVE} over {len(shared)} scenarios have a Spearman correlation of "
+            f"{found}: {top}, first in {EFFECTIVE}, is number {place} of {len(both)} in {board.name}."
+        )
+
+
+def _disagreements(by_title: Mapping[str, Sequence[Score]]) -> Iterator[str]:
+    """Where an allocator is better than CERO in one score and worse in another, counted over scenarios."""
+    scenarios: Counter[str] = Counter()
+    found: dict[tuple[str, str, str, bool], Counter[str]] = {}
+    for scores in by_title.values():
+        usable = [method for method in in_order(scores[0].values.columns) if not is_told(method)]
+        scenarios[scores[0].name] += 1
+        for main, minor in judge_scores(scores, usable).disagreeing:
+            key = (main.score.name, main.other, minor.score.name, main.advantage > 0)
+            found.setdefault(key, Counter())[main.name] += 1
+    for (main_name, other, minor_name, better), counts in found.items():
+        way, but = ("better", "lower") if better else ("worse", "higher")
+        names = listed([f"{name} in {count}" for name, count in counts.most_common()])
+        yield (
+            f"The metrics disagree: {way} than {look(other).name} in {main_name}, but {but} in {minor_name}, "
+            f"{names} of {scenarios[main_name]} scenarios."
+        )
+
+
+def _unspent(boards: Sequence[Board]) -> Iterator[str]:
+    """Who leaves so much of the budget that responses are not equal."""
+    percent = pd.DataFrame({title: left for board in boards for title, left in board.unspent.items()})
+    most = percent.max(axis=1).sort_values(ascending=False)
+    large = [f"{look(str(method)).name} {left:.0f} %" for method, left in most.items() if left > _MUCH_UNSPENT]
+    if large:
+        yield f"Responses are not equal where much of the budget is left, at most by {listed(large)}."
+
+
+def _rank(board: Board, method: str) -> str:
+    return f"{board.mean_ranks[method]:.1f}" if method in board.mean_ranks.index else ""
+
+
+def _against(score: Score, method: str, base: str, factor: float, digits: int) -> str:
+    found = None if method == base else compare(score, method, base)
+    if found is None:
+        return ""
+    paired = found.bootstrapped
+    mean, low, high = (factor * end for end in (paired.estimate, paired.low, paired.high))
+    return Interval(mean, low, high, paired.num_seeds).text(digits)
+
+
+def _plus_minus(found: Interval, factor: float, digits: int) -> str:
+    if np.isnan(found.estimate):
+        return ""
+    mean = signed(factor * found.estimate, digits)
+    return mean if np.isnan(found.high) else f"{mean} ± {factor * (found.high - found.estimate):.{digits}f}"
+
+
+@app.default
+def main(
+    directory: Annotated[Path, Parameter(help="Folder of a leaderboard: its runs, or their packed table.")],
+    /,
+    *,
+    against: Annotated[str | None, Parameter(help="Print differences to this allocator in every scenario.")] = None,
+) -> int:
+    """Print the tables of a leaderboard, and in sentences who wins where."""
+    try:
+        print(markdown(load_runs(directory), against))
+    except CerolabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,73 @@
+"""``python -m sim.leaderboard``: every registered allocator in the same worlds, at equal responses."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from cerolab.cli import launch
+from cerolab.records import claim_directory, pack_experiment
+from cerolab.records.files import write_text
+from cerolab.registry import import_plugins
+from sim.engine import run_cells
+from sim.leaderboard_settings import QUICK, LeaderboardSettings
+
+HELP = """Run every registered allocator in the same worlds, at equal responses, and rank them.
+
+Static success rates of five shapes, drift, an abrupt shift, two ways of learning (one fitted to a real training) and
+graded rewards. Under a seed all allocators meet the same prompts and the same luck. Finished runs are skipped: a
+leaderboard that was stopped goes on where it was, and one with more seeds, scenarios or allocators does only what is
+new. Ends with who wins where; `python -m analysis.leaderboard` prints all numbers.
+
+Example: python -m sim.leaderboard --name mine --plugins my_allocator --seeds 5
+"""
+
+
+def leaderboard(
+    settings: Annotated[LeaderboardSettings, Parameter(name="*")] = LeaderboardSettings(),  # noqa: B008
+    *,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Run what is missing, then rank.
+
+    Parameters
+    ----------
+    workers
+        Processes; by default one a core.
+    quiet
+        No progress bar.
+    """
+    began = time.perf_counter()
+    import_plugins(settings.plugins)
+    settings.check()
+    claim_directory(settings.directory, settings.fixed())
+    ran = run_cells(list(settings.cells()), settings.directory, workers=workers, plugins=settings.plugins, quiet=quiet)
+    pack_experiment(settings.directory)
+    _report(settings.directory)
+    Console().print(f"{ran} runs in {time.perf_counter() - began:.0f} s; records in {settings.directory}")
+
+
+def _report(directory: Path) -> None:
+    """Ranks and sentences on the terminal, all tables as Markdown, and the figure."""
+    from analysis.gallery import draw_sweep
+    from analysis.leaderboard import markdown, ranks, sentences
+    from analysis.load import load_runs
+    from analysis.tables import to_rich
+
+    runs = load_runs(directory)
+    console = Console()
+    write_text(directory / "summary.md", markdown(runs) + "\n")
+    console.print(to_rich(ranks(runs), "Mean rank over scenarios"), *sentences(runs), sep="\n")
+    console.print(f"all numbers: {directory / 'summary.md'}")
+    for path in draw_sweep(runs, directory / "figures"):
+        if path.suffix == ".png":
+            console.print(f"figure: {path}")
+
+
+if __name__ == "__main__":
+    launch(leaderboard, "python -m sim.leaderboard", HELP, quick_preset=QUICK)

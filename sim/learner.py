@@ -1,0 +1,16 @@
+"""The least regret that any learner can have on static success rates: what not knowing them costs."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from cerolab import AllocationProblem, oracle
+from sim.populations import parse_population
+
+_DEPTH = 64  # units of a prompt that are looked through; see ``oracle.learner_bound``
+
+
+@lru_cache(maxsize=64)
+def least_regret(population: str, problem: AllocationProblem) -> float:
+    """Per prompt, on average over pools of the population, with binary rewards; half a second."""
+    return oracle.learner_bound(*parse_population(population).nodes(), problem, _DEPTH).regret
