@@ -81,6 +81,14 @@ def log_axis(
     axis.set_minor_locator(NullLocator())
 
 
+def fit_to_lines(axes: Axes, margin: float = 0.2) -> None:
+    """Let the y axis hold the lines, with a margin; the bands of two seeds, ten times as high, run out of the panel."""
+    seen = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in axes.get_lines()])
+    seen = seen[np.isfinite(seen)]
+    if seen.size and np.ptp(seen):
+        axes.set_ylim(seen.min() - margin * np.ptp(seen), seen.max() + margin * np.ptp(seen))
+
+
 def plain_axis(axes: Axes, which: Literal["x", "y"]) -> None:
     """Label an axis with plain numbers, 10,000 and not 1e4."""
     axis = axes.xaxis if which == "x" else axes.yaxis

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from analysis.curves import draw_line
 from analysis.draw import BANDS, Panel
 from analysis.heldout import accuracy_points, mean_curve, no_accuracy
-from analysis.layout import legend_below, plain_axis
+from analysis.layout import fit_to_lines, legend_below, plain_axis
 from analysis.load import Runs
 from analysis.style import in_order, look
 
@@ -32,6 +32,7 @@ def _draw_panel(axes: Axes, runs: Runs) -> None:
     for method in in_order(points["method"]):
         draw_line(axes, mean_curve(points, method), method, look(method).name)
     plain_axis(axes, "x")
+    fit_to_lines(axes)
     axes.set_xlabel("responses spent")
     axes.set_ylabel("held-out accuracy (%)")
     legend_below(axes, columns=3)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.curves import curve, draw_line
 from analysis.draw import BANDS, Panel
-from analysis.layout import legend_below
+from analysis.layout import fit_to_lines, legend_below
 from analysis.load import Runs
 from analysis.rounds import cumulative, every_round
 from analysis.statistics import FloatArray
@@ -67,7 +67,8 @@ def _draw_panel(axes: Axes, runs: Runs) -> None:
         found = pd.DataFrame({"consumed": consumed, "rate": 100 * np.concatenate(rates)}).dropna()
         draw_line(axes, curve(found, "consumed", "consumed", "rate"), method, look(method).name, marked=_POINTS // 8)
     axes.set_xlim(0.0, 100.0)
-    axes.set_ylim(bottom=0.0)
+    fit_to_lines(axes)
+    axes.set_ylim(0.0, min(100.0, axes.get_ylim()[1]))
     axes.set_xlabel("budget consumed (%)")
     axes.set_ylabel("groups with mixed rewards (%)")
     legend_below(axes, columns=3)

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -41,7 +41,7 @@ from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import whole_number
 from cerolab.feedback import CheckedFeedback
-from cerolab.posterior import Prior
+from cerolab.posterior import Prior, expected_variance
 from cerolab.problem import AllocationProblem
 from cerolab.projection import best_allocation
 from cerolab.registry import register
@@ -109,13 +109,22 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         depth = max(1, min(self.options.depth, _MOST_STATES // g))
         # A power of two, so that it changes seldom; a find must still have rounds left to pay.
         most = 2.0 ** math.floor(math.log2(self._most_further))
-        table = _go_on(self.posterior.prior, step if price > 0 else None, self.problem, depth, most)
+        table = _go_on(self.posterior.prior, step if price > 0 else None, self._graded_problem(), depth, most)
         units_M = np.rint(self.posterior.num_responses / g).astype(np.int64)
         successes_M = np.rint(self.posterior.reward_sum).astype(np.int64)
         inside = units_M < table.shape[0]
         at = np.minimum(units_M, table.shape[0] - 1), np.minimum(successes_M, table.shape[1] - 1)
         found: BoolArray = inside & table[at]
         return found
+
+    def _graded_problem(self) -> AllocationProblem:
+        """The problem whose utility of p(1 - p) is that of graded rewards, which vary less: one factor for the pool."""
+        if self.posterior.reward_sq_sum is None:
+            return self.problem
+        binary = expected_variance(self.posterior.alpha, self.posterior.beta).sum()
+        ratio = max(float(self.rate_M.sum() / binary), 1e-3)
+        factor = math.exp(round(math.log(ratio) / _PRICE_STEP) * _PRICE_STEP)
+        return replace(self.problem, saturation=self.problem.saturation * factor)
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         self._planned = None
