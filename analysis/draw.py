@@ -31,7 +31,7 @@ class FigureModule(Protocol):
     Attributes:
         CAPTION: what is drawn.
         NOTE: for the footer; ``BANDS`` in it becomes a word on the missing interval where there is one seed.
-        COLUMNS: panels side by side, 2 where the module says nothing.
+        PANELS_A_ROW: panels side by side, 2 where the module says nothing.
     """
 
     CAPTION: str
@@ -59,7 +59,7 @@ def draw(figure: FigureModule, settings: Sequence[Runs]) -> Figure:
     titles = ["\n".join(filter(None, [runs.title if several else "", panel.title])) for runs, panel in found]
     with style.applied():
         made, axes = make_panels(
-            titles, height=max(panel.height for _, panel in found), columns=getattr(figure, "COLUMNS", 2)
+            titles, height=max(panel.height for _, panel in found), columns=getattr(figure, "PANELS_A_ROW", 2)
         )
         for place, (_, panel) in zip(axes, found, strict=True):
             panel.paint(place)

@@ -19,6 +19,7 @@ from matplotlib.image import imread
 from analysis import style
 from analysis.draw import draw
 from analysis.figures import (
+    OF_SETTING,
     effective_rate,
     exposure,
     learning,
@@ -390,3 +391,9 @@ def test_no_warning_where_an_interval_reaches_below_zero(tmp_path: Path) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         style.save(draw(regret_horizon, [runs]), tmp_path / "figure")
+
+
+@pytest.mark.parametrize("figure", OF_SETTING.values())
+def test_figures_are_two_panels_wide_at_most(runs: Runs, figure: Any) -> None:
+    if not figure.missing(runs):
+        assert draw(figure, [runs, runs]).get_figwidth() < 12

@@ -23,7 +23,7 @@ NOTE = (
     "last, and left out where its regret is zero. Beside a gain: its difference from Uniform's, paired by seed, with a "
     "95 % bootstrap interval. Dashed: the least regret of any learner, a lower bound."
 )
-COLUMNS = 3
+PANELS_A_ROW = 3
 
 
 def missing(runs: Runs) -> str:
