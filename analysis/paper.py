@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from matplotlib.image import imread
 from matplotlib.testing.compare import calculate_rms
-from PIL import Image
 from tqdm import tqdm
 
 from analysis.agreement.page import find_agreement
@@ -146,14 +146,8 @@ def _same(one: Path, other: Path) -> bool:
         return True  # its picture is compared as .png
     if one.suffix != ".png":
         return False
-    with Image.open(one) as first, Image.open(other) as second:
-        return first.size == second.size and calculate_rms(_pixels(first), _pixels(second)) <= _TOLERANCE
-
-
-def _pixels(image: Image.Image) -> Any:
-    import numpy as np
-
-    return np.asarray(image.convert("RGB"), np.float64)
+    first, second = (255.0 * imread(path)[..., :3] for path in (one, other))
+    return first.shape == second.shape and calculate_rms(first, second) <= _TOLERANCE
 
 
 @app.default

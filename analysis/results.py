@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis.load import PROBLEM, Runs, load_runs, run_row
+from analysis.load import PROBLEM, Runs, run_row
 from cerolab.errors import RecordError
 
 SCENARIO = ("study", "population", "dynamics", "rewards")
@@ -37,11 +36,6 @@ OPTIONAL_RESULTS = (
     "heldout_start",
     "heldout_end",
 )
-
-
-def load_sweep(directory: Path | str) -> pd.DataFrame:
-    """``results_frame`` of a sweep of the simulator."""
-    return results_frame(load_runs(directory))
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
@@ -13,17 +15,20 @@ SPENT = ("units", "groups", "effective_groups", "responses", "tokens", "updated"
 SECONDS = ("seconds_allocate", "seconds_rollout", "seconds_train", "seconds_observe")
 
 
+@lru_cache(maxsize=8)
 def every_round(runs: Runs) -> pd.DataFrame:
     """K rows a run: ``RUN``, round and the columns ``SPENT`` and ``SECONDS`` of the record.
 
-    A run whose budget ran out before the horizon spends nothing in the rounds that it did not have.
+    A run whose budget ran out before the horizon spends nothing in the rounds that it did not have. Every figure of a
+    setting asks for it: the answer is kept, do not change it in place.
 
     Raises:
         RecordError: a run's rounds are lost; names the run.
     """
     found = runs.table("rounds").astype({"updated": "int64"})
     kept = runs.frame[runs.frame["run_id"].isin(found["run_id"])]
-    bare = [i for i, info in runs.infos.items() if "rounds" in info["detail"] and i not in set(kept["run_id"])]
+    there = set(kept["run_id"])
+    bare = [i for i, info in runs.infos.items() if "rounds" in info["detail"] and i not in there]
     if bare:
         raise RecordError(
             f"{runs.folders[bare[0]]}: neither a folder nor rounds.parquet has the rounds of {bare[0]} and of "

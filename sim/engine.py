@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
 from cerolab.errors import CerolabError
 from cerolab.method import Method
-from cerolab.records import method_label, provenance, read_infos
+from cerolab.records import claim_directory, method_label, pack_experiment, provenance, read_infos
 from cerolab.registry import import_plugins
 from cerolab.workers import in_processes, worker_count
 from sim.experiment import Cell, missing_methods, run_method
@@ -47,6 +47,43 @@ class Task:
         """Rough cost, to start the long ones first."""
         problem = self.cell.problem
         return len(self.methods) * problem.num_rounds * (problem.num_prompts + 2000.0)
+
+
+class ExperimentSettings(Protocol):
+    """What a command can be told of an experiment, see ``sim.sweep_settings``."""
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """Modules that register allocators."""
+
+    @property
+    def directory(self) -> Path:
+        """Folder of its runs."""
+
+    def check(self) -> None:
+        """Raise where the settings cannot be used."""
+
+    def fixed(self) -> dict[str, Any]:
+        """The settings that all its runs share."""
+
+    def cells(self) -> Iterable[tuple[Cell, Sequence[Method]]]:
+        """The cells, each with its methods."""
+
+
+def run_experiment(
+    settings: ExperimentSettings, detail: tuple[str, ...] = (), workers: int | None = None, quiet: bool = False
+) -> int:
+    """Take the experiment's folder, run what is missing of it and pack it; returns the number of runs done.
+
+    Raises:
+        CerolabError: settings that cannot be used, a folder of another experiment, or a run that failed.
+    """
+    import_plugins(settings.plugins)
+    settings.check()
+    claim_directory(settings.directory, settings.fixed())
+    ran = run_cells(list(settings.cells()), settings.directory, detail, workers, settings.plugins, quiet)
+    pack_experiment(settings.directory)
+    return ran
 
 
 def run_cells(

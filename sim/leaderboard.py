@@ -10,10 +10,8 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from cerolab.cli import launch
-from cerolab.records import claim_directory, pack_experiment
 from cerolab.records.files import write_text
-from cerolab.registry import import_plugins
-from sim.engine import run_cells
+from sim.engine import run_experiment
 from sim.leaderboard_settings import QUICK, LeaderboardSettings
 
 HELP = """Run every registered allocator in the same worlds, at equal responses, and rank them.
@@ -43,11 +41,7 @@ def leaderboard(
         No progress bar.
     """
     began = time.perf_counter()
-    import_plugins(settings.plugins)
-    settings.check()
-    claim_directory(settings.directory, settings.fixed())
-    ran = run_cells(list(settings.cells()), settings.directory, workers=workers, plugins=settings.plugins, quiet=quiet)
-    pack_experiment(settings.directory)
+    ran = run_experiment(settings, workers=workers, quiet=quiet)
     _report(settings.directory)
     Console().print(f"{ran} runs in {time.perf_counter() - began:.0f} s; records in {settings.directory}")
 

@@ -10,10 +10,8 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from cerolab.cli import launch
-from cerolab.records import claim_directory, pack_experiment
 from cerolab.records.files import write_text
-from cerolab.registry import import_plugins
-from sim.engine import run_cells
+from sim.engine import run_experiment
 from sim.sweep_settings import QUICK, SweepSettings
 
 HELP = """Measure the regret of rollout allocators against the exact offline optimum.
@@ -46,12 +44,7 @@ def regret_sweep(
         No progress bar.
     """
     began = time.perf_counter()
-    import_plugins(settings.plugins)
-    settings.check()
-    claim_directory(settings.directory, settings.fixed())
-    cells = list(settings.cells())
-    ran = run_cells(cells, settings.directory, settings.detail, workers=workers, plugins=settings.plugins, quiet=quiet)
-    pack_experiment(settings.directory)
+    ran = run_experiment(settings, settings.detail, workers, quiet)
     _report(settings.directory, figures or settings.directory / "figures")
     Console().print(f"{ran} runs in {time.perf_counter() - began:.0f} s; records in {settings.directory}")
 

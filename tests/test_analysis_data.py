@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from analysis.results import load_sweep
+from analysis.load import load_runs
+from analysis.results import results_frame
 from cerolab.records import RunSettings, RunWriter
 from cerolab.records.files import write_json
 
@@ -90,6 +92,11 @@ def write_infos(directory: Path, infos: Sequence[Info]) -> Path:
         (directory / info["run_id"]).mkdir(parents=True)
         write_json(directory / info["run_id"] / "run.json", info)
     return directory
+
+
+def load_sweep(directory: Path) -> pd.DataFrame:
+    """The results of all runs of a sweep."""
+    return results_frame(load_runs(directory))
 
 
 def power_law(scale: float, power: float) -> Callable[[int, int], float]:

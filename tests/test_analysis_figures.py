@@ -32,10 +32,9 @@ from analysis.figures import (
 )
 from analysis.gallery import draw_sweep
 from analysis.load import RUN, Runs, load_runs, load_setting
-from analysis.results import load_sweep
 from analysis.sweep import main
 from cerolab.errors import RecordError
-from tests.test_analysis_data import horizon_infos, make_info, power_law, write_detailed_run, write_infos
+from tests.test_analysis_data import horizon_infos, load_sweep, make_info, power_law, write_detailed_run, write_infos
 
 LAWS = {"cero": power_law(0.5, -0.5), "uniform": power_law(0.1, 0.0), "oracle": lambda seed, horizon: 1e-14}
 

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.load import PROBLEM, load_runs, load_setting
-from analysis.results import BENCHMARK_RESULTS, OPTIONAL_RESULTS, RESULTS, SCENARIO, load_sweep
+from analysis.results import BENCHMARK_RESULTS, OPTIONAL_RESULTS, RESULTS, SCENARIO
 from analysis.select import by_population, study_runs
 from analysis.style import look
 from cerolab.errors import RecordError
 from cerolab.records import pack_experiment
-from tests.test_analysis_data import make_info, write_detailed_run, write_infos
+from tests.test_analysis_data import load_sweep, make_info, write_detailed_run, write_infos
 
 
 def test_one_row_a_run_sorted_by_run_id_with_every_column(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from analysis.results import load_sweep
 from analysis.tables import readable, sweep_summary, to_markdown, to_rich
 from cerolab.errors import RecordError
-from tests.test_analysis_data import horizon_infos, make_info, power_law, write_infos
+from tests.test_analysis_data import horizon_infos, load_sweep, make_info, power_law, write_infos
 
 
 def summary_of(path: Path, *infos: dict[str, object]) -> pd.DataFrame:
