@@ -40,11 +40,12 @@ class RoundAllocator(BaseAllocator[OptionsT]):
 
     Attributes:
         wave: waves of the round so far.
-        drawn: prompts passed in the order so far; a prompt is passed at most once a round.
+        drawn: prompts passed in the order so far; more than M where the round goes through the pool again.
         units_M: units of each prompt in the round so far.
         responses_M, reward_sum_M, reward_sq_sum_M: what became of them.
     """
 
+    turns: ClassVar[float] = 1  # times that a round may go through the pool
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         **batches.LIMITS,
         "round": (0, np.inf),
@@ -82,7 +83,7 @@ class RoundAllocator(BaseAllocator[OptionsT]):
     @property
     def round_prompts(self) -> IntArray:
         """The prompts [A] that the round has passed so far, in order."""
-        return self.epochs.draw(self.drawn)
+        return self.epochs.draw(min(self.drawn, self.problem.num_prompts))
 
     def _fresh(self, count: int) -> IntArray:
         """The next ``count`` prompts that the round has not passed yet; fewer where the whole pool is in the round."""
@@ -134,7 +135,7 @@ class RoundAllocator(BaseAllocator[OptionsT]):
         epochs = self.epochs.restored(arrays)
         wave, quota, left, drawn = (int(x) for x in arrays["round"])
         units_M = np.array(arrays["round_units"], np.int64)
-        if drawn > self.problem.num_prompts or quota > self.problem.capacity or int(units_M.sum()) != quota - left:
+        if (drawn > self.problem.num_prompts and self.turns == 1) or quota > self.problem.capacity or int(units_M.sum()) != quota - left:
             raise StateError(f"{self.name}: the state's round and round_units do not fit together")
         responses_M, reward_sum_M, reward_sq_sum_M = (np.array(arrays[key], np.float64) for key in _SUMS)
         if (responses_M > units_M * self.problem.responses_per_unit).any():

@@ -82,9 +82,9 @@ class DynamicSampling(RoundAllocator[OptionsT]):
         wanted = min(self._wave_groups(missing), -(-self.left // size))
         prompts = self._fresh(wanted)
         units = fill_in_order(prompts, size, self.left)
-        passed = self.drawn + self._num_passed(prompts.size)
+        in_round = int(np.count_nonzero(self.units_M[self.round_prompts])) + prompts.size
         last = self.wave + 1 == self.options.max_batches or int(units.sum()) == self.left
-        last = last or prompts.size < wanted or passed == self.problem.num_prompts  # the whole pool is in the round
+        last = last or in_round == self.problem.num_prompts  # the whole pool
         return Allocation(prompts, units, last_wave=last)
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:

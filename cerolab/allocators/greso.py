@@ -22,8 +22,8 @@ only: one lucky answer wipes a long run of failures.
 Deviations: as in ``dapo``. With long groups (10 responses and more) one right answer still counts as all wrong, as
 published. The paper, as read here, has p_e move on the iteration's counts, the code on those of the whole run; here the
 round's, and, as in the code, from the second epoch on. The code stops after the refill that it expects to be the last,
-the paper goes on until the batch is full; so does this. Where a round finds too few prompts to keep, it ends: none is
-offered twice in a round, and those behind the last one kept are offered again in the next.
+the paper goes on until the batch is full; so does this. A round that has gone through the whole pool goes through it
+again, with new coins and in the same order, past the prompts that it has sampled already.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Greso(DynamicSampling[GresoOptions]):
 
     name = "greso"
     Options = GresoOptions
+    turns: ClassVar[float] = math.inf
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         **DynamicSampling.limits,
         "run": (-(2**31), 2**31 - 1),
@@ -101,21 +102,38 @@ class Greso(DynamicSampling[GresoOptions]):
         kept: FloatArray = np.maximum(base ** np.abs(run), _LEAST_KEPT)
         return kept
 
-    def _kept(self, prompts: IntArray) -> BoolArray:
-        """Which of these prompts [A] are kept in this round."""
-        coins = seeding.counter_uniforms(self._keys_M[prompts], np.array(self.round_index))
+    def _kept(self, prompts: IntArray, turn: int) -> BoolArray:
+        """Which of these prompts [A] are kept the ``turn``-th time that the round goes through the pool, from 0."""
+        counter = self.round_index + turn * self.problem.num_rounds
+        coins = seeding.counter_uniforms(self._keys_M[prompts], np.array(counter))
         return coins < self.keep_probability(prompts)
 
     def _look_ahead(self, count: int) -> tuple[IntArray, int]:
-        """(the next ``count`` prompts that are kept, how many come up to the last of them); fewer at the pool's end."""
+        """(the next ``count`` prompts that are kept, how many come up to the last of them); fewer if the pool is used.
+
+        What is needed of the first turn is drawn bit by bit, so that a large pool is not gone through.
+        """
         num_prompts, ahead = self.problem.num_prompts, 2 * count
-        while True:
-            stop = min(self.drawn + ahead, num_prompts)
-            coming = self.epochs.draw(stop)[self.drawn :]
-            at = np.flatnonzero(self._kept(coming))[:count]
-            if at.size == count or stop == num_prompts:
-                return coming[at], int(at[-1]) + 1 if at.size else 0
+        while 0 < ahead < num_prompts - self.drawn:
+            coming = self.epochs.draw(self.drawn + ahead)[self.drawn :]
+            at = np.flatnonzero(self._kept(coming, 0))[:count]
+            if at.size == count:
+                return coming[at], int(at[-1]) + 1
             ahead *= 4
+        order = self.epochs.draw(num_prompts)
+        turn, start = divmod(self.drawn, num_prompts)
+        waiting = np.flatnonzero(self.units_M[order] == 0)  # places in the order
+        found: list[IntArray] = []
+        end, missing = self.drawn, count
+        while waiting.size and missing:
+            coming = waiting[waiting >= start]
+            places = coming[self._kept(order[coming], turn)][:missing]
+            if places.size:
+                found.append(order[places])
+                end, missing = turn * num_prompts + int(places[-1]) + 1, missing - places.size
+                waiting = np.setdiff1d(waiting, places, assume_unique=True)
+            turn, start = turn + 1, 0
+        return np.concatenate([np.zeros(0, np.int64), *found]), end - self.drawn
 
     def _fresh(self, count: int) -> IntArray:
         return self._look_ahead(count)[0]

@@ -54,10 +54,11 @@ class NaiveRounds(ABC):
 
     def close_round(self) -> None:
         """Take the prompts that came up out of the queue."""
-        if self.passed <= len(self.queue):
-            self.queue = self.queue[self.passed :]
+        passed = min(self.passed, self.num_prompts)
+        if passed <= len(self.queue):
+            self.queue = self.queue[passed:]
         else:
-            into_next = self.passed - len(self.queue)
+            into_next = passed - len(self.queue)
             nxt = self.order_of(self.epoch + 1)
             late = [i for i in nxt if i in self.queue]
             self.queue = ([i for i in nxt if i not in self.queue] + late)[into_next:]
@@ -133,9 +134,9 @@ class NaiveDapo(NaiveRounds):
         """Return how many groups to generate."""
         return self.full()
 
-    def candidates(self) -> list[int]:
-        """Return the prompts that can still come up."""
-        return self.lineup[self.passed :]
+    def candidates(self, wanted: int) -> list[int]:
+        """Return the prompts that come up next."""
+        return self.lineup[self.passed :][:wanted]
 
     def choose(self) -> tuple[Pairs, bool]:
         """Generate another wave, or stop where the batch is full."""
@@ -143,10 +144,10 @@ class NaiveDapo(NaiveRounds):
         if missing <= 0 and self.would_be_lost() == 0:
             return [], True
         wanted = min(self.wave_size(missing), math.ceil(self.left / self.max_units))
-        prompts = self.candidates()[:wanted]
+        prompts = self.candidates(wanted)
         pairs = self.serve(prompts, [self.max_units] * len(prompts), self.left)
         out = sum(units for _, units in pairs) == self.left
-        pool_used = len(prompts) < wanted or self.passed_with(prompts) == self.num_prompts
+        pool_used = len(self.had) + len(prompts) == self.num_prompts
         return pairs, out or pool_used or self.wave + 1 == self.max_batches
 
 
@@ -165,19 +166,30 @@ class NaiveGreso(NaiveDapo):
         super().__init__(*sizes, **options)
         self.p_easy = self.p_hard = self.exploration
 
-    def keep(self, i: int) -> bool:
-        """Return whether a prompt is kept when it comes up in this round."""
+    def keep(self, i: int, turn: int) -> bool:
+        """Return whether a prompt is kept when it comes up in this round for the ``turn``-th time."""
         easy = hard = 0
         while easy < len(self.histories[i]) and self.histories[i][-1 - easy] >= 0.98:
             easy += 1
         while hard < len(self.histories[i]) and self.histories[i][-1 - hard] <= 0.11:
             hard += 1
         p = max(self.p_easy**easy, 0.01) if easy else max(self.p_hard**hard, 0.01)
-        return self.coin(i, self.round_index) < p
+        return self.coin(i, self.round_index + turn * self.num_rounds) < p
 
-    def candidates(self) -> list[int]:
-        """Return those that are kept."""
-        return [i for i in self.lineup[self.passed :] if self.keep(i)]
+    def candidates(self, wanted: int) -> list[int]:
+        """Return those that are kept, going through the pool as often as it takes; each comes once a round."""
+        kept: list[int] = []
+        self.place = self.passed
+        while len(kept) < wanted and len(self.had) + len(kept) < self.num_prompts:
+            i = self.lineup[self.place % self.num_prompts]
+            if i not in self.had and i not in kept and self.keep(i, self.place // self.num_prompts):
+                kept.append(i)
+            self.place += 1
+        return kept
+
+    def passed_with(self, new: list[int]) -> int:
+        """Return how far in the endless line-up the round is once these prompts, the candidates, have come up."""
+        return self.place if new else self.passed
 
     def wave_size(self, missing: int) -> int:
         """Return 1.25 * missing / (1 - z), at most 1.5 full batches."""
