@@ -8,27 +8,23 @@ it leaves over go to later rounds, as far as the capacity lets.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Mapping
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from cerolab import batches
-from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray, Wave
+from cerolab.allocation import Allocation, BoolArray, IntArray
 from cerolab.base import BaseAllocator
 from cerolab.epochs import Epochs
 from cerolab.errors import InvalidValueError, StateError
 from cerolab.feedback import CheckedFeedback
+from cerolab.groups import contrast
 from cerolab.problem import AllocationProblem
 
 OptionsT = TypeVar("OptionsT")
 
 _SUMS = ("round_responses", "round_reward_sum", "round_reward_sq_sum")
-
-
-def contrast(num_responses: FloatArray, reward_sum: FloatArray, reward_sq_sum: FloatArray) -> BoolArray:
-    """Whether the rewards of a group are not all the same; of binary rewards the sum of squares is the sum."""
-    return reward_sq_sum * num_responses - reward_sum**2 > 1e-9 * num_responses
 
 
 class RoundAllocator(BaseAllocator[OptionsT]):
@@ -135,7 +131,8 @@ class RoundAllocator(BaseAllocator[OptionsT]):
         epochs = self.epochs.restored(arrays)
         wave, quota, left, drawn = (int(x) for x in arrays["round"])
         units_M = np.array(arrays["round_units"], np.int64)
-        if (drawn > self.problem.num_prompts and self.turns == 1) or quota > self.problem.capacity or int(units_M.sum()) != quota - left:
+        within = drawn <= self.turns * self.problem.num_prompts and quota <= self.problem.capacity
+        if not within or int(units_M.sum()) != quota - left:
             raise StateError(f"{self.name}: the state's round and round_units do not fit together")
         responses_M, reward_sum_M, reward_sq_sum_M = (np.array(arrays[key], np.float64) for key in _SUMS)
         if (responses_M > units_M * self.problem.responses_per_unit).any():
@@ -166,26 +163,3 @@ def probe_units(field: str, given: int | None, responses: int, most: int, unit: 
     if given > most:
         raise InvalidValueError(field, given, f"is above {most}, the units that a prompt can have", "lower it")
     return given
-
-
-def mixed_prompts(round_feedback: Sequence[Wave]) -> BoolArray:
-    """bool [groups of the round, in wave order]: whether the prompt's rewards of the whole round are mixed."""
-    if not round_feedback:
-        return np.ones(0, np.bool_)
-    prompts = np.concatenate([wave.allocation.prompts for wave in round_feedback])
-
-    def total(values: list[Any]) -> FloatArray:
-        summed: FloatArray = np.zeros(distinct.size)
-        np.add.at(summed, group, np.concatenate(values))
-        return summed
-
-    distinct, group = np.unique(prompts, return_inverse=True)
-    feedback = [wave.feedback for wave in round_feedback]
-    rewards = [np.asarray(given.reward_sum) for given in feedback]
-    squares = [
-        sums if given.reward_sq_sum is None else np.asarray(given.reward_sq_sum)
-        for given, sums in zip(feedback, rewards, strict=True)
-    ]
-    responses = [np.asarray(given.num_responses) for given in feedback]
-    mixed: BoolArray = contrast(total(responses), total(rewards), total(squares))[group]
-    return mixed

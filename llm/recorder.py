@@ -9,8 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from cerolab import BudgetLedger
+from cerolab.groups import mixed_groups, whole_groups
 from cerolab.records import RunWriter
-from cerolab.records.rounds import RoundView, append_round, mixed_groups
+from cerolab.records.rounds import RoundView, append_round
 from llm.accuracy import ALL, SuiteScore
 
 DETAIL = ("rounds", "groups", "evals", "pool")
@@ -49,12 +50,11 @@ class TrainRecorder:
 
     def _show(self, view: RoundView) -> None:
         self._bar.update(self.ledger.responses - self._bar.n)
-        groups = sum(wave.allocation.num_groups for wave in view.waves)
-        if groups:
-            graded = sum(float(np.sum(wave.feedback.num_responses)) for wave in view.waves)
-            total = sum(float(np.sum(wave.feedback.reward_sum)) for wave in view.waves)
-            mixed = sum(int(mixed_groups(wave).sum()) for wave in view.waves)
-            for name, value in (("reward", total / max(graded, 1.0)), ("effective", mixed / groups)):
+        whole = whole_groups(view.waves)
+        if whole.allocation.num_groups:
+            graded, total = float(np.sum(whole.feedback.num_responses)), float(np.sum(whole.feedback.reward_sum))
+            effective = float(mixed_groups(whole).mean())
+            for name, value in (("reward", total / max(graded, 1.0)), ("effective", effective)):
                 self._smooth[name] = _MEMORY * self._smooth.get(name, value) + (1 - _MEMORY) * value
         self._shown |= {name: f"{value:.3f}" for name, value in self._smooth.items()}
         self._shown["left"] = f"{self.ledger.remaining_responses:,}"

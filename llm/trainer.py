@@ -25,7 +25,8 @@ from trl.trainer.utils import shuffle_sequence_dict
 
 from cerolab import Allocator, BudgetLedger, Feedback, Wave
 from cerolab.errors import InvalidValueError
-from cerolab.records.rounds import RoundView, mixed_groups
+from cerolab.groups import mixed_groups, whole_groups
+from cerolab.records.rounds import RoundView
 from llm import checkpoint
 from llm.advantages import combined_reward, round_advantages
 from llm.batches import Rows, deal, join, pick, trim, worth_training
@@ -326,8 +327,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def _log_round(self, view: RoundView) -> None:
         """The allocator's numbers, in TRL's own logging."""
         metrics = self._metrics["train"]
-        groups = sum(wave.allocation.num_groups for wave in view.waves)
-        mixed = sum(int(mixed_groups(wave).sum()) for wave in view.waves)
+        whole = whole_groups(view.waves)
+        groups, mixed = whole.allocation.num_groups, int(mixed_groups(whole).sum())
         for name, value in self.allocator.metrics().items():
             metrics[f"allocator/{name}"].append(value)
         metrics["allocator/groups"].append(groups)

@@ -7,8 +7,6 @@ making.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy import optimize
 from scipy.special import expit, logit
@@ -37,7 +35,7 @@ class StaticPath(Path):
         """True."""
         return True
 
-    def _move(self, waves: Sequence[Wave]) -> None:
+    def _move(self, trained: Wave) -> None:
         """Nothing moves."""
 
 
@@ -53,7 +51,7 @@ class GivenPath(Path):
         """The path."""
         return self._success_KM
 
-    def _move(self, waves: Sequence[Wave]) -> None:
+    def _move(self, trained: Wave) -> None:
         """The next row; the last one stays."""
         self.success_M = self._success_KM[min(self.round_index, len(self._success_KM) - 1)]
 

@@ -14,6 +14,7 @@ import numpy as np
 from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, make, oracle, regret
 from cerolab.allocation import FloatArray
 from cerolab.checks import whole_number
+from cerolab.groups import whole_groups
 from cerolab.method import Method
 from cerolab.records import RunSettings, RunWriter, read_run
 from cerolab.records.rounds import RoundView
@@ -127,12 +128,7 @@ class Cell:
         rounds: list[Allocation] = []
 
         def keep(view: RoundView) -> None:
-            units_M = np.zeros(self.problem.num_prompts, np.int64)
-            for wave in view.waves:
-                units_M[wave.allocation.prompts] += wave.allocation.units
-            prompts = np.concatenate([wave.allocation.prompts for wave in view.waves])
-            prompts = prompts[np.sort(np.unique(prompts, return_index=True)[1])]
-            rounds.append(Allocation(prompts, units_M[prompts]))
+            rounds.append(whole_groups(view.waves).allocation)
 
         path, rewards = self.path(), self.rewards()
         simulate(self.allocator(method, path, rewards), path, rewards, BudgetLedger(self.problem), keep)

@@ -6,7 +6,6 @@ Text form ``learning(rate, transfer, sharpening, power)``; left out, the last th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,14 +80,13 @@ class LearningPath(Path):
         self._success = expit(self._logit)
         self.success_M = self._success[self._place_M]
 
-    def _move(self, waves: Sequence[Wave]) -> None:
+    def _move(self, trained: Wave) -> None:
         """Logits rise around the prompts whose groups had mixed rewards, and everywhere by the even share."""
         rate, transfer = self._learning.rate, self._learning.transfer
+        n = np.asarray(trained.feedback.num_responses, np.float64)
+        s = np.asarray(trained.feedback.reward_sum, np.float64)
         push = np.zeros(self._logit.size)
-        for allocation, feedback in waves:
-            n = np.asarray(feedback.num_responses, np.float64)
-            s = np.asarray(feedback.reward_sum, np.float64)
-            push[self._place_M[allocation.prompts]] += rate / self._group_unit * s * (n - s) / n
+        push[self._place_M[trained.allocation.prompts]] = rate / self._group_unit * s * (n - s) / n
         if not push.any():
             return
         if self._learning.power < 1.0:

@@ -11,8 +11,9 @@ import numpy as np
 
 from cerolab import utility
 from cerolab.allocation import Allocation, Allocator, BoolArray, Feedback, Wave
+from cerolab.groups import mixed_groups, whole_groups
 from cerolab.ledger import BudgetLedger
-from cerolab.records.rounds import RoundView, mixed_groups
+from cerolab.records.rounds import RoundView
 from sim.path import Path
 from sim.rewards import Rewards
 
@@ -26,7 +27,7 @@ class Outcome:
         estimation_error: mean over rounds and prompts of |qhat after the round - q in the round| (e_stat, e_dyn);
             nan for methods without q-hat.
         rounds_spent: rounds that executed anything.
-        groups, effective_groups: generated, and those with mixed rewards.
+        groups, effective_groups: prompts of all rounds, and those of them whose rewards in the round were mixed.
         peak_pacing_gap: largest excess of the spend over an even pace, in responses.
         heldout_start, heldout_end: held-out accuracy, nan without learning.
         seconds: of the whole loop.
@@ -87,14 +88,14 @@ def simulate(
             seconds = [total + b - a for total, (a, b) in zip(seconds, pairwise(clock), strict=True)]
             c = curvature_M[prompts]
             value += float((np.exp(-c * before) - np.exp(-c * (before + allocation.units))).sum())
-            mixed = mixed_groups(Wave(allocation, feedback))
-            groups += mixed.size
-            effective += int(np.count_nonzero(mixed))
             waves.append(Wave(allocation, feedback))
             if allocation.last_wave:
                 break
         spent = ledger.round_units
         rounds_spent += spent > 0
+        whole = whole_groups(waves)
+        groups += whole.allocation.num_groups
+        effective += int(np.count_nonzero(mixed_groups(whole)))
         trained = allocator.training_mask(waves)
         ledger.end_round(updated=bool(trained.any()))
         peak_gap = max(peak_gap, ledger.units - (k + 1) * problem.mean_spend)
@@ -105,7 +106,7 @@ def simulate(
             view.success_M, view.true_value_M = success_M, rate_M
             view.seconds |= dict(zip(("allocate", "rollout", "observe"), seconds, strict=True))
             on_round(view)
-        path.advance(waves if trained.all() else _trained_waves(waves, trained))
+        path.advance(whole if trained.all() else whole_groups(_trained_waves(waves, trained)))
         if not path.fixed:
             rate_M = rewards.variance(path.success_M)
             curvature_M = utility.curvature(rate_M, problem)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,13 +20,13 @@ class Path(ABC):
     success_M: FloatArray
     round_index: int = 0
 
-    def advance(self, waves: Sequence[Wave]) -> None:
-        """Move to the next round, after this round's waves."""
+    def advance(self, trained: Wave) -> None:
+        """Move to the next round, after training on these groups."""
         self.round_index += 1
-        self._move(waves)
+        self._move(trained)
 
     @abstractmethod
-    def _move(self, waves: Sequence[Wave]) -> None:
+    def _move(self, trained: Wave) -> None:
         """Set ``success_M`` to the rates of round ``round_index``."""
 
     @property

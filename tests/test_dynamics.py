@@ -5,6 +5,7 @@ import pytest
 
 from cerolab import Allocation, AllocationProblem, Feedback, Wave
 from cerolab.errors import CerolabError
+from cerolab.groups import whole_groups
 from cerolab.value import path_variation
 from sim.dynamics import make_path
 
@@ -26,7 +27,7 @@ def wave(prompts, successes, units=2):
 
 def test_static_rates_never_move():
     static = path("static")
-    static.advance([])
+    static.advance(whole_groups([]))
     assert static.fixed
     assert np.array_equal(static.success_M, START)
     assert static.known_success_KM is None
@@ -43,7 +44,7 @@ def test_advance_follows_the_known_path():
     drift = path("drift(1)")
     for k in range(PROBLEM.num_rounds):
         assert np.array_equal(drift.success_M, drift.known_success_KM[k])
-        drift.advance([])
+        drift.advance(whole_groups([]))
     assert np.array_equal(drift.success_M, drift.known_success_KM[-1])
 
 
@@ -67,19 +68,19 @@ def test_a_shift_swaps_rates_of_the_chosen_share_half_way():
 def test_contrast_raises_the_prompt_its_neighbours_and_the_heldout_part():
     learning = path("learning(2)")
     before, accuracy = learning.success_M.copy(), learning.heldout_accuracy()
-    learning.advance([wave([7], [4])])
+    learning.advance(wave([7], [4]))
     risen = learning.success_M > before
     assert risen[7]
     assert 1 < risen.sum() < 100  # neighbours on the ring, not everybody
     for _ in range(20):
-        learning.advance([wave(np.arange(200), np.full(200, 4))])
+        learning.advance(wave(np.arange(200), np.full(200, 4)))
     assert learning.heldout_accuracy() > accuracy + 0.05
 
 
 def test_groups_without_contrast_teach_nothing():
     learning = path("learning(2)")
     before = learning.success_M.copy()
-    learning.advance([wave([1, 2], [0, 8]), wave([], [])])
+    learning.advance(wave([1, 2], [0, 8]))
     assert np.array_equal(learning.success_M, before)
 
 
@@ -89,7 +90,7 @@ def test_learning_never_lowers_a_rate():
     for _ in range(50):
         before = learning.success_M.copy()
         chosen = rng.permutation(200)[:30]
-        learning.advance([wave(chosen, rng.integers(0, 9, 30))])
+        learning.advance(wave(chosen, rng.integers(0, 9, 30)))
         assert (learning.success_M >= before).all()
         assert (learning.success_M <= 1).all()
 

@@ -6,6 +6,7 @@ from scipy.special import expit, logit
 
 from cerolab import Allocation, AllocationProblem, Feedback, Wave
 from cerolab.errors import CerolabError
+from cerolab.groups import whole_groups
 from cerolab.method import Method
 from cerolab.records import read_run
 from sim.dynamics import make_path
@@ -30,7 +31,7 @@ def risen(learning, prompts, rounds=1):
     """Logits that every prompt gains."""
     before = logit(np.concatenate([learning.success_M, learning.heldout_success]))
     for _ in range(rounds):
-        learning.advance([mixed(prompts)])
+        learning.advance(mixed(prompts))
     return logit(np.concatenate([learning.success_M, learning.heldout_success])) - before
 
 
@@ -38,7 +39,7 @@ def test_left_out_numbers_are_no_transfer_no_sharpening_and_no_slowing_down():
     short, long = path("learning(2)"), path("learning(2, 0, 0, 1)")
     for _ in range(5):
         for learning in (short, long):
-            learning.advance([mixed([1, 7, 30])])
+            learning.advance(mixed([1, 7, 30]))
     assert np.array_equal(short.success_M, long.success_M)
     assert np.array_equal(short.heldout_success, long.heldout_success)
 
@@ -72,8 +73,8 @@ def test_rounds_without_contrast_leave_everything_where_it_was():
     learning = path("learning(10, 0.5, 0.5, 0.5)")
     before = learning.success_M.copy()
     nothing = Allocation(np.array([3]), np.array([2]))
-    learning.advance([Wave(nothing, Feedback(np.array([8]), np.array([8])))])
-    learning.advance([])
+    learning.advance(Wave(nothing, Feedback(np.array([8]), np.array([8]))))
+    learning.advance(whole_groups([]))
     assert np.array_equal(learning.success_M, before)
     assert learning.round_index == 2
 
@@ -122,7 +123,7 @@ def test_an_oracle_that_looks_seldom_decides_on_old_rates_and_has_a_run_id_of_it
         allocator, seen = cell.allocator(oracle, path, rewards), []
         for _ in range(14):
             seen.append(allocator.predicted_value())
-            path.advance([mixed(np.arange(40))])
+            path.advance(mixed(np.arange(40)))
         fresh = [k for k in range(1, 14) if not np.array_equal(seen[k], seen[k - 1])]
         assert fresh == [k for k in range(1, 14) if k % every == 0]
     assert rates[7] < rates[1]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, Wave, make, seeding
 from cerolab.allocators.hora import hit_utility
 from cerolab.errors import CerolabError, InvalidValueError, StateError
+from cerolab.groups import mixed_prompts
 from cerolab.method import Method
-from cerolab.waves import mixed_prompts
 from sim.experiment import Cell
 from sim.experiment import Scenario as World
 from tests.reference.naive_waves import NaiveDapo, NaiveGreso, NaiveHora, NaiveReinforceAda, NaiveSpeed

@@ -32,9 +32,10 @@ from cerolab.allocation import Allocation, BoolArray, Wave
 from cerolab.checks import real_number, whole_number
 from cerolab.errors import CerolabError, InvalidValueError
 from cerolab.feedback import CheckedFeedback
+from cerolab.groups import contrast, mixed_prompts
 from cerolab.projection import fill_in_order
 from cerolab.registry import register
-from cerolab.waves import RoundAllocator, contrast, mixed_prompts
+from cerolab.waves import RoundAllocator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

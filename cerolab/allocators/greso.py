@@ -41,9 +41,9 @@ from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
 from cerolab.allocators.dapo import DapoOptions, DynamicSampling
 from cerolab.checks import real_number
 from cerolab.feedback import CheckedFeedback
+from cerolab.groups import contrast
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
-from cerolab.waves import contrast
 
 _EASY, _HARD = 0.98, 0.11  # mean reward of a group: at least, at most
 _LEAST_KEPT = 0.01  # probability of keeping a prompt

@@ -30,9 +30,10 @@ import numpy as np
 from cerolab.allocation import Allocation, BoolArray, IntArray, Wave
 from cerolab.batches import cut_off
 from cerolab.checks import whole_number
+from cerolab.groups import mixed_prompts
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
-from cerolab.waves import RoundAllocator, mixed_prompts, probe_units
+from cerolab.waves import RoundAllocator, probe_units
 
 _SCREEN_RESPONSES = 4
 

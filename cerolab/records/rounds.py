@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cerolab.allocation import Allocator, BoolArray, Feedback, FloatArray, IntArray, Wave
+from cerolab.groups import mixed_groups, whole_groups
 from cerolab.ledger import BudgetLedger
 from cerolab.records.schema import NUM_BINS
 from cerolab.records.writer import RunWriter
@@ -72,7 +73,7 @@ def append_round(writer: RunWriter, view: RoundView) -> None:
     reward_sum = np.concatenate([np.asarray(wave.feedback.reward_sum, np.float64) for wave in view.waves])
     graded = np.concatenate([np.asarray(wave.feedback.num_responses, np.float64) for wave in view.waves])
     variance = np.concatenate([_unbiased_variance(wave.feedback) for wave in view.waves])
-    mixed = np.concatenate([mixed_groups(wave) for wave in view.waves])
+    whole = whole_groups(view.waves)
     tokens = np.zeros(prompts.size, np.int64) if view.tokens is None else view.tokens
     unknown = np.full(prompts.size, np.nan)
     if "groups" in writer.settings.detail:
@@ -106,9 +107,9 @@ def append_round(writer: RunWriter, view: RoundView) -> None:
                 "units": executed,
                 "remaining_units": view.ledger.remaining,
                 "waves": len(view.waves),
-                "groups": prompts.size,
-                "effective_groups": int(np.count_nonzero(mixed)),
-                "trained_groups": int(np.count_nonzero(view.trained)),
+                "groups": whole.allocation.num_groups,
+                "effective_groups": int(np.count_nonzero(mixed_groups(whole))),
+                "trained_groups": np.unique(prompts[view.trained]).size,
                 "responses": int(responses.sum()),
                 "reward_sum": float(reward_sum.sum()),
                 "tokens": int(tokens.sum()),
@@ -121,16 +122,6 @@ def append_round(writer: RunWriter, view: RoundView) -> None:
                 **{f"seconds_{phase}": view.seconds[phase] for phase in PHASES},
             },
         )
-
-
-def mixed_groups(wave: Wave) -> BoolArray:
-    """bool [A]: groups whose rewards are not all the same, which alone carry an advantage."""
-    n = np.asarray(wave.feedback.num_responses, np.float64)
-    total = np.asarray(wave.feedback.reward_sum, np.float64)
-    squares = wave.feedback.reward_sq_sum
-    if squares is None:
-        return (total > 0) & (total < n)
-    return np.asarray(squares, np.float64) * n - total**2 > 1e-9 * n
 
 
 def histogram(predicted_success_M: FloatArray) -> IntArray:

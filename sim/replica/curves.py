@@ -8,8 +8,9 @@ import numpy as np
 
 from cerolab import BudgetLedger
 from cerolab.allocation import FloatArray, IntArray
+from cerolab.groups import mixed_groups
 from cerolab.method import Method
-from cerolab.records.rounds import RoundView, mixed_groups
+from cerolab.records.rounds import RoundView
 from sim.experiment import Cell
 from sim.loop import simulate
 from sim.replica.recorded import Recorded
