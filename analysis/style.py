@@ -45,6 +45,7 @@ _LOOKS = {
     "greso": Look("GRESO", "#997700", "2", (0, (3, 1, 1, 1, 1, 1))),
     "hora": Look("HORA", "#004488", "3", (0, (10, 2))),
     "reinforce_ada": Look("Reinforce-Ada", "#BB5566", "4", (0, (1, 2))),
+    "reinforce_ada_est": Look("Reinforce-Ada-Est", "#884488", "|", (0, (1, 1, 5, 1))),
     "random_matched": Look("Random-matched", "#56B4E9", "P", (0, (1, 1))),
     "oracle": Look("Oracle", "#000000", "*", ":"),
     "oracle(recovery=8)": Look("Oracle, recovery", "#882255", "h", (0, (2, 1))),

@@ -131,6 +131,12 @@ class Posterior:
                 total *= self.forgetting
             total[prompts] += new
 
+    def fade(self, prompts: IntArray, kept: float) -> None:
+        """Keep this share of the evidence of these prompts [A], for methods that forget by visits."""
+        for sums_M in (self.num_responses, self.reward_sum, self.reward_sq_sum):
+            if sums_M is not None:
+                sums_M[prompts] *= kept
+
     def refit_prior(self) -> None:
         """Replace the prior by the pool's maximum-likelihood one (empirical Bayes); see ``fit_prior``."""
         self.prior = fit_prior(self.reward_sum, self.num_responses)

@@ -32,6 +32,7 @@ _BUILT_IN = (
     "oracle",
     "random_matched",
     "reinforce_ada",
+    "reinforce_ada_est",
     "renew",
     "resolve",
     "speed",

@@ -260,7 +260,7 @@ def _priors() -> st.SearchStrategy[Any]:
 @st.composite
 def method_options(draw: st.DrawFn, name: str, problem: AllocationProblem) -> dict[str, Any]:
     """Random hyper-parameters of the CERO family and of the peers; nothing for the others."""
-    if name in ("knapsack", "coba", "vip"):
+    if name in ("knapsack", "coba", "vip", "reinforce_ada_est"):
         return draw(batch_options(name, problem))
     if name in ("dapo", "speed", "greso", "hora", "reinforce_ada"):
         return draw(wave_options(name, problem))
@@ -291,6 +291,13 @@ def method_options(draw: st.DrawFn, name: str, problem: AllocationProblem) -> di
 @st.composite
 def batch_options(draw: st.DrawFn, name: str, problem: AllocationProblem) -> dict[str, Any]:
     """Random hyper-parameters of the methods that lay out a batch; every group size fits the problem."""
+    if name == "reinforce_ada_est":
+        middle = (1 + 3 * problem.max_units) / 4
+        return {
+            "power": draw(st.sampled_from((0.5, 1.0, 0.0, 3.0))),
+            "forgetting": draw(st.sampled_from((0.9, 1.0, 0.2))),
+            "group_units": draw(st.sampled_from((None, 1, middle, problem.max_units))),
+        }
     most = problem.max_units * problem.responses_per_unit
     options: dict[str, Any] = {"least_responses": draw(st.integers(3, 5))}
     options["most_responses"] = max(options["least_responses"], draw(st.sampled_from((most, 2 * most))))

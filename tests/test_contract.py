@@ -14,7 +14,7 @@ from cerolab.errors import CerolabError, InvalidValueError, ProtocolError, State
 from cerolab.projection import TieOrder
 from tests import golden
 from tests.reference.naive_ablations import NaiveCeroFixed, NaiveCeroGreedy, NaiveCeroPreset
-from tests.reference.naive_batches import NaiveCoba, NaiveKnapsack, NaiveVip
+from tests.reference.naive_batches import NaiveCoba, NaiveKnapsack, NaiveReinforceAdaEst, NaiveVip
 from tests.reference.naive_cero import NaiveCero
 from tests.reference.naive_mirror import NaiveDualMirrorDescent
 from tests.reference.naive_mopps import NaiveMopps
@@ -53,6 +53,7 @@ REFERENCES = {
     "oracle": "its exposures are an optimum that tests/reference/naive_utility.py finds by brute force",
     "random_matched": "does no arithmetic: tests/test_random_matched.py checks it against the run it replays",
     "reinforce_ada": NaiveReinforceAda,
+    "reinforce_ada_est": NaiveReinforceAdaEst,
     "renew": NaiveRenew,
     "resolve": NaiveResolve,
     "speed": NaiveSpeed,
@@ -811,7 +812,9 @@ def test_an_answer_of_another_kind_is_refused(name):
     assert allocator.allocate().matches(allocation)
 
 
-WITH_EPOCHS = pytest.mark.parametrize("name", ["uniform", "knapsack", "coba", "vip", *SEVERAL_WAVES])
+WITH_EPOCHS = pytest.mark.parametrize(
+    "name", ["uniform", "knapsack", "coba", "vip", "reinforce_ada_est", *SEVERAL_WAVES]
+)
 
 
 @WITH_EPOCHS

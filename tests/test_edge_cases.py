@@ -17,7 +17,7 @@ HALF = 0.5
 PRICED = ("cero", "dual_mirror_descent")
 REFUSES = ("greso", "speed")  # prompts, by their rule, however many units are left over
 SPENDS_ALL = [name for name in NAMES if name not in (*PRICED, *REFUSES, "uniform", "oracle", "random_matched")]
-VARIES_GROUPS = ("oracle", "knapsack", "coba", "vip", "hora", "reinforce_ada", "speed")
+VARIES_GROUPS = ("oracle", "knapsack", "coba", "vip", "hora", "reinforce_ada", "reinforce_ada_est", "speed")
 
 
 def size(**changed: int) -> AllocationProblem:

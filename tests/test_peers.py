@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from analysis.style import look
 from cerolab import AllocationProblem, Feedback, available, make, seeding
 from cerolab.allocators import coba, knapsack, vip
+from cerolab.allocators.reinforce_ada_est import proportional_units
 from cerolab.batches import GroupSizes, spread_evenly
 from cerolab.embedding import EmbeddingProcess
 from cerolab.epochs import Epochs
 from cerolab.errors import InvalidValueError, StateError
 from cerolab.projection import largest_increments
 from cerolab.recent import RecentGroups
-from tests.reference.naive_batches import NaiveCoba, NaiveKnapsack, NaiveVip
+from tests.reference.naive_batches import NaiveCoba, NaiveKnapsack, NaiveReinforceAdaEst, NaiveVip
 from tests.reference.naive_mopps import NaiveMopps
 from tests.strategies import (
     Luck,
@@ -38,7 +39,12 @@ from tests.strategies import (
     through_a_file,
 )
 
-NAIVE_BATCHES = {"knapsack": NaiveKnapsack, "coba": NaiveCoba, "vip": NaiveVip}
+NAIVE_BATCHES = {
+    "knapsack": NaiveKnapsack,
+    "coba": NaiveCoba,
+    "vip": NaiveVip,
+    "reinforce_ada_est": NaiveReinforceAdaEst,
+}
 BATCHED = pytest.mark.parametrize("name", NAIVE_BATCHES)
 ROOMY = {"max_prompts": 8, "max_rounds": 12, "max_units": 6, "max_responses": 4}
 
@@ -241,7 +247,7 @@ def test_epochs_go_on_only_when_told():
 def test_a_batch_of_the_whole_pool_leaves_over_what_its_groups_cannot_hold():
     # 3 prompts with at most 8 responses = 2 units each: 6 of the 9 units of a round.
     problem = AllocationProblem(num_prompts=3, num_rounds=2, budget=18, capacity=9, max_units=5, responses_per_unit=4)
-    for name in NAIVE_BATCHES:
+    for name in ("knapsack", "coba", "vip"):
         assert play(make(name, problem, most_responses=8), problem).units == [6, 6], name
 
 
@@ -249,6 +255,35 @@ def test_a_batch_of_the_whole_pool_leaves_over_what_its_groups_cannot_hold():
 
 SIZES = GroupSizes(least=2, mean=3.0, most=4)
 YES = np.ones(9, bool)
+
+
+def test_reinforce_ada_est_shares_by_the_rarity_of_success_by_hand():
+    weights = np.array([1.0, 0.04, 0.25]) ** -0.5  # 1, 5, 2
+    assert proportional_units(weights, 16, most=99).tolist() == [2, 10, 4]
+    assert proportional_units(weights, 15, most=99).tolist() == [2, 9, 4]  # 1.875, 9.375, 3.75
+    assert proportional_units(weights, 16, most=7).tolist() == [3, 7, 6]  # the cap leaves 9 to be shared as 1 to 2
+    assert proportional_units(weights, 21, most=7).tolist() == [7, 7, 7]
+    assert proportional_units(np.ones(3), 2, most=4).tolist() == [1, 1, 0]
+    assert proportional_units(np.ones(0), 0, most=4).tolist() == []
+
+
+def test_reinforce_ada_est_starts_from_the_published_prior_and_forgets_a_tenth_a_visit():
+    problem = AllocationProblem(num_prompts=4, num_rounds=9, budget=36, capacity=4, max_units=2, responses_per_unit=8)
+    allocator = make("reinforce_ada_est", problem, group_units=1)
+    assert allocator.predicted_success() == pytest.approx(np.full(4, 1 / 17))
+    for expected in ((1 + 4) / (17 + 8), (1 + 0.9 * 4 + 4) / (17 + 0.9 * 8 + 8)):
+        allocation = allocator.allocate()
+        assert allocation.units.tolist() == [1, 1, 1, 1]
+        allocator.observe(allocation, Feedback(np.full(4, 8), np.full(4, 4)))
+        assert allocator.predicted_success() == pytest.approx(np.full(4, expected))
+
+
+def test_reinforce_ada_est_in_its_worst_case_gives_the_hopeless_ever_more():
+    problem = AllocationProblem(num_prompts=6, num_rounds=40, budget=960, capacity=24, max_units=12)
+    pairs = play(make("reinforce_ada_est", problem, group_units=4), problem, [0.0] * 3 + [0.5] * 3).pairs
+    hopeless = [sum(units for prompt, units in served if prompt < 3) / 24 for served in pairs]
+    assert hopeless[0] == pytest.approx(0.5)
+    assert np.mean(hopeless[-10:]) > 0.7
 
 
 def test_knapsack_lays_out_the_papers_example_by_hand():
@@ -576,6 +611,8 @@ SMALL = AllocationProblem(num_prompts=3, num_rounds=2, budget=2, capacity=1, max
         ("mopps", {"target": (0.1, 0.2, 0.3)}, ["target=(0.1, 0.2, 0.3)", "is no pair"]),
         ("mopps", {"target": "middle"}, ["target='middle'"]),
         ("mopps", {"candidate_ratio": 0}, ["candidate_ratio=0", ">= 1"]),
+        ("reinforce_ada_est", {"power": -1}, ["power=-1", "use 0.5"]),
+        ("reinforce_ada_est", {"group_units": 5}, ["group_units=5", "outside 1..2", "max_units=2"]),
         ("knapsack", {"group_units": 5}, ["group_units=5", "outside 1..2", "max_units=2"]),
         ("knapsack", {"group_units": -1}, ["group_units=-1", "not a positive finite number"]),
         ("knapsack", {"min_observations": 17}, ["min_observations=17", "above window=16"]),
@@ -613,8 +650,19 @@ def test_embeddings_are_named_by_a_digest():
 
 # --- looks -----------------------------------------------------------------------------------------------------------
 
-PEERS = ("mopps", "knapsack", "coba", "vip", "dual_mirror_descent", "dapo", "speed", "greso", "hora")
-PEERS += ("reinforce_ada", "resolve", "renew")
+PEERS = (
+    "mopps",
+    "knapsack",
+    "coba",
+    "vip",
+    "reinforce_ada_est",
+    "dual_mirror_descent",
+    "dapo",
+    "speed",
+    "greso",
+    "hora",
+)
+PEERS += ("reinforce_ada", "reinforce_ada_est", "resolve", "renew")
 
 
 def test_all_allocators_look_different():

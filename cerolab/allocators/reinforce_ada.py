@@ -23,9 +23,8 @@ prompt's responses are trained on, which are more for the harder prompts. That i
 removes and the paper's later version puts back by 1 / p-hat. Only sums of rewards are known: with graded rewards the
 sum of rewards counts as right responses, the rest as wrong. Where the quota is used up, later prompts of a wave get
 fewer units or none. What is left over because many prompts left early goes to later rounds; where their capacity could
-not take it, further prompts join, until the fourth wave. The variant "est" (one wave, budgets as 1 / sqrt(p-hat) with
-p-hat a moving average of the prompt's record) is left out: it probes nothing, and its constants are not published with
-its rule.
+not take it, further prompts join, until the fourth wave. The variant "est", which probes nothing, is
+``reinforce_ada_est``.
 """
 
 from __future__ import annotations

@@ -95,11 +95,7 @@ class Renew(PosteriorAllocator[RenewOptions]):
         return worth_M
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
-        evidence = [self.posterior.num_responses, self.posterior.reward_sum]
-        if self.posterior.reward_sq_sum is not None:
-            evidence.append(self.posterior.reward_sq_sum)
-        for sums_M in evidence:
-            sums_M[allocation.prompts] *= self.options.forgetting
+        self.posterior.fade(allocation.prompts, self.options.forgetting)
         self.visited_M[allocation.prompts] = self.round_index
         self._update_posterior(allocation, feedback)
 

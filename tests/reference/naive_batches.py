@@ -304,3 +304,47 @@ class NaiveVip(NaiveBatch):
             for i, n in zip(batch, units, strict=True)
             if n >= self.least and n * self.unit > 1
         )
+
+
+class NaiveReinforceAdaEst(NaiveBatch):
+    """One unit each, the rest by 1 / p-hat^power; p-hat from counts that lose a tenth at each visit."""
+
+    least_responses = 1
+    most_responses = 10**9
+    prior = (1.0, 16.0)
+    forgetting = 0.9
+    power = 0.5
+
+    def weight(self, i: int) -> float:
+        """Return the prompt's weight."""
+        responses = rewards = 0.0
+        for n, s in self.history[i]:
+            responses, rewards = self.forgetting * responses + n, self.forgetting * rewards + s
+        a, b = self.prior
+        return ((a + rewards) / (a + b + responses)) ** -self.power
+
+    def shares(self, batch: list[int], quota: int) -> list[float]:
+        """Return real-valued units: those above the cap are cut to it, and the rest is shared again."""
+        weights = [self.weight(i) for i in batch]
+        capped: set[int] = set()
+        while True:
+            rest = quota - len(batch) - (self.most - 1) * len(capped)
+            total = sum(w for j, w in enumerate(weights) if j not in capped)
+            share = {j: rest * w / total for j, w in enumerate(weights) if j not in capped}
+            over = {j for j in share if share[j] > self.most - 1 + 1e-12}
+            if not over:
+                return [1.0 + share.get(j, self.most - 1) for j in range(len(batch))]
+            capped |= over
+
+    def divide(self, batch: list[int], quota: int) -> list[int]:
+        """Round down, then one more to those with the largest remainders."""
+        shares = self.shares(batch, quota)
+        units = [math.floor(x + 1e-9) for x in shares]
+        rest = sorted((j for j in range(len(batch)) if units[j] < self.most), key=lambda j: units[j] - shares[j])
+        for j in rest[: quota - sum(units)]:
+            units[j] += 1
+        return units
+
+    def worth(self, batch: list[int], units: list[int]) -> float:
+        """Return how far the units are from the real-valued ones; two roundings as far off are equally right."""
+        return sum(abs(n - x) for n, x in zip(units, self.shares(batch, sum(units)), strict=True))
