@@ -32,7 +32,7 @@ from cerolab.allocation import Allocation, FloatArray, IntArray
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number, whole_number
 from cerolab.errors import InvalidValueError
-from cerolab.projection import best_allocation
+from cerolab.projection import best_allocation, fill_in_order
 from cerolab.registry import register
 
 
@@ -77,19 +77,21 @@ class Mopps(PosteriorAllocator[MoppsOptions]):
         quota, size = self.even_quota(), self.problem.max_units
         if quota == 0:
             return Allocation.empty()
-        score_M = self._score(-(-quota // size))
-        return best_allocation(score_M, self.ties, quota, size, floor=None)
-
-    def _score(self, num_groups: int) -> FloatArray:
-        """Nearness of this round's draws to the target [M]; -inf for prompts that are no candidates."""
         rng = seeding.generator("mopps draw", self.seed, self.round_index)
+        candidates = self._candidates(rng, -(-quota // size))
+        if candidates is None:
+            return best_allocation(self._nearness(rng, slice(None)), self.ties, quota, size, floor=None)
+        score = self._nearness(rng, candidates)
+        best = candidates[np.lexsort((self.ties.rank_M[candidates], -score))]
+        units = fill_in_order(best, size, quota)
+        return Allocation(best[: units.size], units)
+
+    def _candidates(self, rng: np.random.Generator, num_groups: int) -> IntArray | None:
+        """The candidates of a round of so many groups, in any order; None for the whole pool."""
         ratio, num_prompts = self.options.candidate_ratio, self.problem.num_prompts
         if ratio is None or ratio * num_groups >= num_prompts:
-            return self._nearness(rng, slice(None))
-        candidates = rng.choice(num_prompts, ratio * num_groups, replace=False, shuffle=False)
-        score_M = np.full(num_prompts, -np.inf)
-        score_M[candidates] = self._nearness(rng, candidates)
-        return score_M
+            return None
+        return rng.choice(num_prompts, ratio * num_groups, replace=False, shuffle=False)
 
     def _nearness(self, rng: np.random.Generator, at: IntArray | slice) -> FloatArray:
         success = self._drawn(rng, at)
