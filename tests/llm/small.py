@@ -63,12 +63,12 @@ def allocated(folder, allocator=None, method="uniform", problem_given=None, mode
     return trainer
 
 
-def stock(folder, order, model=None, reward=digits, **given) -> GRPOTrainer:
+def stock(folder, order, model=None, reward=digits, peft_config=None, **given) -> GRPOTrainer:
     """TRL's own trainer, over a dataset whose rows stand in the order in which they are to be visited."""
     data = pool()
     trainer = GRPOTrainer(
         model or small_model(), reward, config(folder, shuffle_dataset=False, **given), data.select(order),
-        processing_class=tiny_tokenizer(),
+        processing_class=tiny_tokenizer(), peft_config=peft_config,
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
     return trainer
