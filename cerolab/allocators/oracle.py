@@ -111,6 +111,14 @@ class Oracle(BaseAllocator[OracleOptions]):
         self._plan_M[allocation.prompts] -= allocation.units
         self._used = self._plan_M, self._planned_for_M
 
+    def extend(self, num_new: int) -> None:
+        """As the base class; refused where ``rate`` is an array, which lacks the new prompts."""
+        if not callable(self.options.rate):
+            raise InvalidValueError(
+                "num_new", num_new, "cannot join: rate is an array of the present pool", "give rate as a function"
+            )
+        super().extend(num_new)
+
     def predicted_value(self) -> FloatArray:
         """[M] the true rates."""
         return self._rate().copy()
