@@ -20,7 +20,7 @@ from cerolab.errors import RecordError
 STUDY = "leaderboard"
 REGRET, GAIN, EFFECTIVE = "regret per prompt", "held-out accuracy gain", "effective-group rate"
 
-_KINDS = ("static", "drift", "shift", "learning")
+_KINDS = ("static", "growing", "drift", "shift", "learning")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class Board:
 
 
 def find_settings(runs: Runs) -> dict[str, Runs]:
-    """The scenarios of a leaderboard by title: binary rewards first, then static, drift, shift, learning.
+    """The scenarios of a leaderboard by title: binary rewards first, then static, growing, drift, shift, learning.
 
     Raises:
         RecordError: none of the runs is of a leaderboard, or two have the same scenario, method and seed.

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from cyclopts import App, Parameter
 
-from analysis.board import EFFECTIVE, REGRET, STUDY, Board, find_boards, main_scores
+from analysis.board import EFFECTIVE, REGRET, STUDY, Board, find_boards, find_settings, main_scores
 from analysis.contrast import Contrast, Standing, compare, listed
 from analysis.layout import describe
 from analysis.load import Runs, load_runs
@@ -33,6 +33,7 @@ MEANING = (
     "whether the policy is trained on it or not."
 )
 
+_GROWING = "In a growing pool regret is that to the exact optimum which knows all arrivals from the start."
 _BASES = ("uniform", "cero")
 _UNITS = {REGRET: (1000.0, 2, "thousandths"), EFFECTIVE: (1.0, 1, "%")}  # factor, digits, unit
 _POINTS = (1.0, 2, "points")
@@ -111,7 +112,9 @@ def markdown(runs: Runs, against: str | None = None) -> str:
                 f"{heading}, minus that of {look(against).name}:\n\n{to_markdown(differences(board, against))}"
             )
     told = "\n".join(f"- {sentence}" for sentence in sentences(runs))
-    return "\n\n".join([*parts, told, f"{MEANING} {describe(runs.study(STUDY))}."])
+    worlds = [setting.scenario["dynamics"] for setting in find_settings(runs).values()]
+    grows = f" {_GROWING}" if any(dynamics.startswith("growing") for dynamics in worlds) else ""
+    return "\n\n".join([*parts, told, f"{MEANING}{grows} {describe(runs.study(STUDY))}."])
 
 
 def _winners(board: Board) -> str:

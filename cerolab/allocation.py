@@ -118,6 +118,9 @@ class Allocator(Protocol):
     def observe(self, allocation: Allocation, feedback: Feedback) -> None:
         """Learn from the wave's rollouts; rejected feedback leaves the state as it was."""
 
+    def extend(self, num_new: int) -> None:
+        """Take ``num_new`` prompts into the pool between two rounds, with the ids M, M+1, ..."""
+
     def training_mask(self, round_feedback: Sequence[Wave]) -> BoolArray:
         """bool [groups of the round, in wave order]: the groups to train on."""
 

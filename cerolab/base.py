@@ -119,6 +119,50 @@ class BaseAllocator(ABC, Generic[OptionsT]):
             self.round_index += allocation.last_wave
         self._pending = None
 
+    @property
+    def round_open(self) -> bool:
+        """Whether an allocation waits for its feedback; a method with several waves adds the time between them."""
+        return self._pending is not None
+
+    def extend(self, num_new: int) -> None:
+        """Take ``num_new`` prompts into the pool between two rounds, with the ids M, M+1, ...; see ``_joined``.
+
+        The prompts that are there keep their state. R = B/M and cbar are those of the larger pool from then on, and the
+        order of ties is drawn anew: all is as if an allocator made for the larger pool had loaded the state.
+
+        Raises:
+            InvalidValueError: no whole number >= 1, or a method that cannot take prompts in.
+            ProtocolError: a round is open.
+            In both cases the state stays as it was.
+        """
+        num_new = whole_number("num_new", num_new, least=1)
+        if self.round_open:
+            raise ProtocolError(f"{self.name}: round {self.round_index} is open; let prompts join between two rounds")
+        before, own = dict(vars(self)), self._arrays()
+        try:
+            type(self).__init__(self, self.problem.grown(num_new), self.seed, self.options)
+            self._load_arrays(self._joined(own, self._arrays()))
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        self.round_index, self.remaining = before["round_index"], before["remaining"]
+
+    def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The state's arrays once prompts have joined; called when all but the arrays is of the larger pool already.
+
+        Arrays with a row a prompt get the rows that new prompts start with, the others stay. Override it where a new
+        prompt's start depends on what was learned, or where rows are no prompts, as in an order of the pool.
+
+        Args:
+            own: the arrays of the smaller pool.
+            start: those of a fresh allocator of the larger one.
+        """
+        return {
+            key: array if array.shape == start[key].shape else np.concatenate([array, start[key][len(array) :]])
+            for key, array in own.items()
+        }
+
     def training_mask(self, round_feedback: Sequence[Wave]) -> BoolArray:
         """bool [groups of the round, in wave order]: train on every group, unless a method says otherwise."""
         return np.ones(sum(wave.allocation.num_groups for wave in round_feedback), np.bool_)

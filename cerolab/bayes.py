@@ -53,7 +53,7 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
     """Keeps the posterior and a fixed tie order; a subclass selects.
 
     State: ``posterior`` (arrays [M]), ``fitted_evidence`` (responses in the pool when the prior was last fitted).
-    ``ties`` is one seeded permutation of the pool, fixed for the run.
+    ``ties`` is one seeded permutation of the pool, the same as long as no prompts join.
     """
 
     Options = PosteriorOptions

@@ -61,6 +61,13 @@ class Epochs:
         """The state as named arrays."""
         return {"order": self._order_M.copy(), "cursor": np.array([self._epoch, self._used])}
 
+    def joined(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """``arrays()`` of a smaller pool, the other prompts of this one shuffled into what is left of the epoch."""
+        order, (epoch, used) = arrays["order"], arrays["cursor"].tolist()
+        left = np.concatenate([order[used:], np.arange(order.size, self.num_prompts)])
+        rng = seeding.generator(self._name, self._seed, epoch, "joined", self.num_prompts)
+        return {"order": np.concatenate([order[:used], rng.permutation(left)]), "cursor": arrays["cursor"]}
+
     def restored(self, arrays: Mapping[str, np.ndarray]) -> Epochs:
         """The same epochs at a saved state.
 

@@ -119,6 +119,19 @@ class BudgetLedger:
         self._round_units = 0
         self._round_waves.clear()
 
+    def extend(self, num_new: int) -> None:
+        """Take ``num_new`` prompts into the pool, with the ids M, M+1, ...; nothing of the budget is touched.
+
+        Raises:
+            InvalidValueError: no whole number >= 1.
+            ProtocolError: a round is open. In both cases the ledger stays as it was.
+        """
+        num_new = whole_number("num_new", num_new, least=1)
+        if self._round_waves:
+            raise ProtocolError(f"round {self.round_index} is open; let prompts join after end_round()")
+        self.problem = self.problem.grown(num_new)
+        self.exposure_M = np.append(self.exposure_M, np.zeros(num_new, np.int64))
+
     def state_dict(self) -> dict[str, Any]:
         """Arrays and scalars only; ``round_exposure`` is what the round that is still open has spent."""
         counts = {name: getattr(self, name) for name in _COUNTS}

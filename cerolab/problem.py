@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cerolab.checks import real_number, whole_number
@@ -97,6 +97,10 @@ class AllocationProblem:
     def target_spend(self, round_index: int) -> int:
         """Units an even pace has spent after ``round_index`` rounds: floor(round_index * B / K)."""
         return round_index * self.budget // self.num_rounds
+
+    def grown(self, num_new: int) -> AllocationProblem:
+        """The same horizon over ``num_new`` >= 0 prompts more: R = B/M falls, cbar rises."""
+        return replace(self, num_prompts=self.num_prompts + whole_number("num_new", num_new, least=0))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain numbers, for records and checkpoints."""

@@ -61,6 +61,11 @@ class RoundAllocator(BaseAllocator[OptionsT]):
         """The next wave, within ``left`` > 0 and the caps; an empty one ends the round. Must not change the state."""
 
     @property
+    def round_open(self) -> bool:
+        """Whether the round has had a wave, or one waits for its feedback."""
+        return self.wave > 0 or super().round_open
+
+    @property
     def quota(self) -> int:
         """Units of the round: the even quota at its first wave."""
         return self._quota if self.wave else self.even_quota()
@@ -116,6 +121,9 @@ class RoundAllocator(BaseAllocator[OptionsT]):
         for sums_M in (self.units_M, self.responses_M, self.reward_sum_M, self.reward_sq_sum_M):
             sums_M[prompts] = 0
         self.wave = self.drawn = self._quota = self._left = 0
+
+    def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {**super()._joined(own, start), **self.epochs.joined(own)}
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {

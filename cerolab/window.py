@@ -92,6 +92,9 @@ class WindowAllocator(BaseAllocator[OptionsT]):
         value = float((success * (1.0 - success)).mean())
         return {**super().metrics(), "mean_predicted_value": value, "share_known": float(known.mean())}
 
+    def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {**super()._joined(own, start), **self.batches.epochs.joined(own)}
+
     def _arrays(self) -> dict[str, np.ndarray]:
         return {**self.batches.epochs.arrays(), **self.recent.arrays()}
 

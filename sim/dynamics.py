@@ -1,8 +1,8 @@
-"""How success rates move over the rounds: static, drift, abrupt shift, learning.
+"""How success rates and the pool move over the rounds: static, drift, abrupt shift, learning, growing.
 
-Text form: ``static``, ``drift(V)``, ``shift(fraction)``, ``learning(rate, transfer, sharpening, power)``. The path of
-drift and shift is fixed by the seed, so every allocator meets the same; under learning it is of the allocator's own
-making.
+Text form: ``static``, ``drift(V)``, ``shift(fraction)``, ``learning(rate, transfer, sharpening, power)``,
+``growing(start, batches)``. The path of drift and shift is fixed by the seed, so every allocator meets the same; under
+learning it is of the allocator's own making.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.problem import AllocationProblem
 from cerolab.spec import parse_call
 from cerolab.value import path_variation
+from sim.growing import GrowingPath, Growth
 from sim.learning import LOGIT_CAP, Learning, LearningPath
 from sim.path import Path
 
-KNOWN = ("static", "drift", "shift", "learning")
+KNOWN = ("static", "drift", "shift", "learning", "growing")
 _MOST_PATH_ENTRIES = 50_000_000
 
 
@@ -62,8 +63,9 @@ def make_path(text: str, success_M: FloatArray, heldout: FloatArray, problem: Al
     Args:
         text: ``static``; ``drift(V)``: a random walk in the logit, its step chosen so that V_K = V;
             ``shift(f)``: half-way, a share f of the prompts swap their success rates among each other;
-            ``learning(rate)`` with up to three more numbers: see ``sim.learning``.
-        success_M: success rates at the start.
+            ``learning(rate)`` with up to three more numbers: see ``sim.learning``;
+            ``growing(start, batches)``: see ``sim.growing``.
+        success_M: success rates at the start, or on arrival.
         heldout: success rates of the held-out prompts, used by learning.
 
     Raises:
@@ -78,6 +80,9 @@ def make_path(text: str, success_M: FloatArray, heldout: FloatArray, problem: Al
     if call.name == "learning":
         learning = Learning(*call.numbers("dynamics", 1, 4))
         return LearningPath(success_M, heldout, learning, problem.responses_per_unit, seed)
+    if call.name == "growing":
+        growth = Growth.of(*call.numbers("dynamics", 2, 2))
+        return GrowingPath(success_M, growth.arrivals(problem))
     (amount,) = call.numbers("dynamics", 1, 1)
     if not 0 <= amount < np.inf:
         raise InvalidValueError("dynamics", text, "has a negative or infinite argument", "give a number >= 0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, make, oracle, regret
 from cerolab.allocation import FloatArray
 from cerolab.checks import whole_number
+from cerolab.errors import InvalidValueError
 from cerolab.groups import whole_groups
 from cerolab.method import Method
 from cerolab.records import RunSettings, RunWriter, read_run
@@ -64,6 +65,7 @@ class Scenario:
 class Cell:
     """A scenario, a problem and a seed; everything here is shared by the cell's methods.
 
+    ``problem`` is that of the final pool, also where prompts arrive later.
     ``with_least_regret``: whether results also hold the least regret that any learner can have, where rates are static
     and rewards binary; see ``sim.learner``.
     """
@@ -88,21 +90,39 @@ class Cell:
         heldout = self._drawn[self.problem.num_prompts :]
         return make_path(self.scenario.dynamics, self.success_M, heldout, self.problem, self.seed)
 
+    @cached_property
+    def _first(self) -> RatePath:
+        """A path to look at, which never leaves the first round."""
+        return self.path()
+
     def rewards(self) -> Rewards:
         """Fresh coins."""
         return Rewards(self.scenario.rewards, self.problem, self.seed)
 
     @cached_property
+    def start_problem(self) -> AllocationProblem:
+        """The problem as ledger and allocators meet it: over the prompts that are there from the start."""
+        return replace(self.problem, num_prompts=self._first.success_M.size)
+
+    @cached_property
     def static_optimum(self) -> oracle.Optimum | None:
         """The exact optimum where rates are fixed."""
-        if not self.path().fixed:
+        if not self._first.fixed:
             return None
         return oracle.solve_static(self.rewards().variance(self.success_M), self.problem)
 
     @cached_property
+    def growing_optimum(self) -> oracle.Optimum | None:
+        """The exact optimum where rates are fixed and prompts arrive later; it knows of them from the start."""
+        arrival_M = self._first.arrival_M
+        if arrival_M is None:
+            return None
+        return oracle.solve_growing(self.rewards().variance(self.success_M), arrival_M, self.problem)
+
+    @cached_property
     def rate_path_KM(self) -> FloatArray | None:
         """Reward variances [K, M] where they move along a path that no allocator changes."""
-        success_KM = self.path().known_success_KM
+        success_KM = self._first.known_success_KM
         return None if success_KM is None else self.rewards().variance(success_KM)
 
     @cached_property
@@ -110,6 +130,8 @@ class Cell:
         """(benchmark value, what it is); (None, None) where there is no benchmark."""
         if self.static_optimum is not None:
             return self.static_optimum.value, "static exact"
+        if self.growing_optimum is not None:
+            return self.growing_optimum.value, "growing exact"
         if self.rate_path_KM is None or self.problem.num_prompts * self.problem.num_rounds**2 > _MOST_DYNAMIC_WORK:
             return None, None
         return oracle.dynamic_upper_bound(self.rate_path_KM, self.problem), "same-path upper bound"
@@ -117,11 +139,13 @@ class Cell:
     def allocator(self, method: Method, path: RatePath, rewards: Rewards) -> BaseAllocator[Any]:
         """A fresh allocator for one run along ``path``."""
         options = dict(method.options)
+        if method.name == "random_matched" and path.arrival_M is not None:
+            raise InvalidValueError("allocator", method.name, "needs a fixed pool", "leave it out where prompts arrive")
         if method.name == "oracle":
             options["rate"] = TrueRates(path, rewards, self.scenario.oracle_every)
         if method.name == "random_matched" and "schedule" not in options:
             options["schedule"] = self.schedule(Method.parse(options.pop("matches", "cero")))
-        return make(method.name, self.problem, self.seed, **options)
+        return make(method.name, self.start_problem, self.seed, **options)
 
     def schedule(self, method: Method) -> list[Allocation]:
         """What a method allocates here, round by round; waves merged."""
@@ -131,7 +155,7 @@ class Cell:
             rounds.append(whole_groups(view.waves).allocation)
 
         path, rewards = self.path(), self.rewards()
-        simulate(self.allocator(method, path, rewards), path, rewards, BudgetLedger(self.problem), keep)
+        simulate(self.allocator(method, path, rewards), path, rewards, BudgetLedger(self.start_problem), keep)
         return rounds
 
     def settings(self, experiment: str, method: Method, detail: tuple[str, ...]) -> RunSettings:
@@ -171,7 +195,7 @@ def run_method(
     """Run one method in a cell, write its record below ``directory`` and return its results."""
     writer = RunWriter(directory, cell.settings(directory.name, method, detail), provenance)
     try:
-        path, rewards, ledger = cell.path(), cell.rewards(), BudgetLedger(cell.problem)
+        path, rewards, ledger = cell.path(), cell.rewards(), BudgetLedger(cell.start_problem)
         allocator = cell.allocator(method, path, rewards)
         start_M = path.success_M.copy()
         recorder = Recorder(writer, path) if detail else None
@@ -179,7 +203,8 @@ def run_method(
         if recorder is not None:
             recorder.evaluate(ledger.round_index, ledger.responses)
         if "pool" in detail:
-            best = cell.static_optimum
+            best = cell.static_optimum or cell.growing_optimum
+            start_M = np.append(start_M, path.success_M[start_M.size :])  # late prompts are as they came
             writer.append(
                 "pool",
                 {
@@ -204,7 +229,7 @@ def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any
     optimum, kind = cell.optimum
     lost = None if optimum is None else optimum - outcome.value
     variation: float | None = None  # of rates that the allocator moves there is no one path
-    if cell.static_optimum is not None:
+    if cell.static_optimum is not None or cell.growing_optimum is not None:
         variation = 0.0
     elif cell.rate_path_KM is not None:
         variation = regret.path_variation(cell.rate_path_KM)
@@ -212,7 +237,7 @@ def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any
     if optimum is not None and not math.isnan(outcome.estimation_error):
         if cell.static_optimum is not None:
             bound = regret.static_bound(problem, outcome.estimation_error)
-        elif variation is not None:
+        elif cell.rate_path_KM is not None and variation is not None:  # none holds in a growing pool
             bound = regret.dynamic_bound(problem, outcome.estimation_error, variation)
     numbers = {
         "value": outcome.value,

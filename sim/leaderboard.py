@@ -16,10 +16,10 @@ from sim.leaderboard_settings import QUICK, LeaderboardSettings
 
 HELP = """Run every registered allocator in the same worlds, at equal responses, and rank them.
 
-Static success rates of five shapes, drift, an abrupt shift, two ways of learning (one fitted to a real training) and
-graded rewards. Under a seed all allocators meet the same prompts and the same luck. Finished runs are skipped: a
-leaderboard that was stopped goes on where it was, and one with more seeds, scenarios or allocators does only what is
-new. Ends with who wins where; `python -m analysis.leaderboard` prints all numbers.
+Static success rates of five shapes, a growing pool, drift, an abrupt shift, two ways of learning (one fitted to a real
+training) and graded rewards. Under a seed all allocators meet the same prompts and the same luck. Finished runs are
+skipped: a leaderboard that was stopped goes on where it was, and one with more seeds, scenarios or allocators does only
+what is new. Ends with who wins where; `python -m analysis.leaderboard` prints all numbers.
 
 Example: python -m sim.leaderboard --name mine --plugins my_allocator --seeds 5
 """

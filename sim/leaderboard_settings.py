@@ -25,6 +25,7 @@ SCENARIOS = (
     "beta(0.3, 1)",
     "beta(2, 2)",
     "0.4*beta(1, 1) + 0.3*point(0) + 0.3*point(1)",
+    "beta(1, 1) under growing(0.5, 4)",
     "beta(0.5, 0.5) under drift(1)",
     "beta(0.5, 0.5) under shift(0.5)",
     "beta(0.3, 1) under learning(0.2)",
@@ -71,7 +72,7 @@ class LeaderboardSettings:
     seeds
         Number of seeds; every allocator meets the same prompts and the same luck under a seed.
     num_prompts
-        Pool size M.
+        Pool size M; of the final pool where it grows.
     moving_prompts
         Pool size M under drift and shift; their optimum costs M * K^2, and none is found above 20 million.
     num_rounds
@@ -169,7 +170,7 @@ class LeaderboardSettings:
             cell.settings(self.name, methods[0], ())  # the name must do for a folder
             path, rewards = cell.path(), cell.rewards()
             for method in methods:
-                if method.name != "random_matched":  # needs a run of its model first
+                if method.name != "random_matched" or path.arrival_M is not None:  # needs a run of its model first
                     cell.allocator(method, path, rewards)
 
     def cells(self, seeds: int | None = None) -> Iterator[tuple[Cell, list[Method]]]:

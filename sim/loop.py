@@ -55,20 +55,25 @@ def simulate(
 
     Args:
         allocator: fresh, for the ledger's problem.
-        path: success rates, at its first round.
+        path: success rates, at its first round. Prompts that it brings later join ledger and allocator at the beginning
+            of their round; what exposures are worth is that in the final pool, R = B/M, throughout.
         rewards: coins.
         ledger: fresh; refuses whatever the problem does not allow.
         on_round: called after every round, for records; costs two pool-wide predictions a round.
     """
     problem = ledger.problem
+    final = problem.grown(path.num_prompts - problem.num_prompts)
     began = time.perf_counter()
     value, error, peak_gap = 0.0, 0.0, 0.0
     rounds_spent = groups = effective = 0
     heldout_start = path.heldout_accuracy()
     tracks_value = not np.isnan(allocator.predicted_value()[0])
     rate_M = rewards.variance(path.success_M)
-    curvature_M = utility.curvature(rate_M, problem)
+    curvature_M = utility.curvature(rate_M, final)
     for k in range(problem.num_rounds):
+        if num_new := path.success_M.size - ledger.problem.num_prompts:
+            ledger.extend(num_new)
+            allocator.extend(num_new)
         success_M = path.success_M
         if on_round is not None:
             view = RoundView.before(allocator, ledger)
@@ -109,7 +114,7 @@ def simulate(
         path.advance(whole if trained.all() else whole_groups(_trained_waves(waves, trained)))
         if not path.fixed:
             rate_M = rewards.variance(path.success_M)
-            curvature_M = utility.curvature(rate_M, problem)
+            curvature_M = utility.curvature(rate_M, final)
     return Outcome(
         value=value,
         estimation_error=error / problem.num_rounds if tracks_value else float("nan"),

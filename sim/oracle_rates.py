@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from cerolab.allocation import FloatArray
 from sim.path import Path
 from sim.rewards import Rewards
 
 
 class TrueRates:
-    """Reward variances of the pool, looked up anew every so many rounds.
+    """Reward variances of the pool, looked up anew every so many rounds, and whenever prompts have joined.
 
     Args:
         path: where the success rates are.
@@ -19,11 +21,11 @@ class TrueRates:
     def __init__(self, path: Path, rewards: Rewards, every: int):
         self._path, self._rewards, self._every = path, rewards, every
         self._looked = -1
-        self._known_M: FloatArray
+        self._known_M: FloatArray = np.empty(0)
 
     def __call__(self) -> FloatArray:
         """The rates [M] to decide on."""
         look = self._path.round_index // self._every
-        if look != self._looked:
+        if look != self._looked or self._known_M.size != self._path.success_M.size:
             self._looked, self._known_M = look, self._rewards.variance(self._path.success_M)
         return self._known_M

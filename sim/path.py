@@ -6,14 +6,14 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from cerolab.allocation import FloatArray, Wave
+from cerolab.allocation import FloatArray, IntArray, Wave
 
 
 class Path(ABC):
     """Success rates over one run: ``success_M`` is the present one, ``advance`` goes to the next round.
 
     Attributes:
-        success_M: present success rates [M].
+        success_M: present success rates [M], of the prompts that are there.
         round_index: rounds completed.
     """
 
@@ -31,8 +31,18 @@ class Path(ABC):
 
     @property
     def fixed(self) -> bool:
-        """Whether the rates never move."""
+        """Whether neither the rates nor the pool ever move."""
         return False
+
+    @property
+    def num_prompts(self) -> int:
+        """M of the final pool: ``success_M`` has fewer as long as prompts are still to come."""
+        return self.success_M.size
+
+    @property
+    def arrival_M(self) -> IntArray | None:
+        """Round at whose beginning each prompt of the final pool is there; None where all are from the start."""
+        return None
 
     @property
     def known_success_KM(self) -> FloatArray | None:

@@ -67,7 +67,7 @@ class SweepSettings:
     drift_horizon
         Rounds K of the drift study.
     dynamics
-        Further dynamics, e.g. "learning(0.2)" or "shift(0.3)"; give no value to skip the study.
+        Further dynamics, e.g. "learning(0.2)", "shift(0.3)" or "growing(0.5, 4)"; give no value to skip the study.
     dynamics_prompts
         Pool size M of that study.
     dynamics_horizon
@@ -190,7 +190,7 @@ class SweepSettings:
             cell.settings(self.name, methods[0], self.detail)  # the name must do for a folder
             path, rewards = cell.path(), cell.rewards()
             for method in methods:
-                if method.name != "random_matched":  # needs a run of its model first
+                if method.name != "random_matched" or path.arrival_M is not None:  # needs a run of its model first
                     cell.allocator(method, path, rewards)
 
     def cells(self, seeds: int | None = None) -> Iterator[tuple[Cell, list[Method]]]:

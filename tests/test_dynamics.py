@@ -98,7 +98,7 @@ def test_learning_never_lowers_a_rate():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("wander(1)", "unknown dynamics 'wander'; known: drift, learning, shift, static"),
+        ("wander(1)", "unknown dynamics 'wander'; known: drift, growing, learning, shift, static"),
         ("drift", "has 0 arguments; give 1"),
         ("static(1)", "has 1 arguments; give 0"),
         ("drift(-1)", "negative or infinite"),

@@ -301,3 +301,58 @@ def test_the_state_of_another_problem_or_schema_is_refused():
     _state_refused(BudgetLedger(other).state_dict(), "problem=")
     _state_refused({**used_ledger().state_dict(), "schema_version": 99}, "schema_version=99")
     _state_refused({**used_ledger().state_dict(), "round_index": 4}, "round_index=4 of 3")
+
+
+# --- a pool that grows -----------------------------------------------------------------------------------------------
+
+
+@given(
+    steps=st.lists(
+        st.one_of(st.integers(1, 3), st.lists(st.tuples(st.integers(0, 9), st.integers(1, 2)), max_size=3)),
+        max_size=9,
+    )
+)
+def test_prompts_that_join_have_books_of_their_own_and_the_others_keep_theirs(steps):
+    problem = AllocationProblem(num_prompts=3, num_rounds=9, budget=20, capacity=5, max_units=2, responses_per_unit=4)
+    ledger, exposure = BudgetLedger(problem), [0, 0, 0]
+    for step in steps:
+        if isinstance(step, int):
+            counts = ledger.units, ledger.responses, ledger.remaining, ledger.round_index
+            ledger.extend(step)
+            exposure += [0] * step
+            assert counts == (ledger.units, ledger.responses, ledger.remaining, ledger.round_index)
+        else:
+            asked = dict(step)
+            wave = Allocation(list(asked), list(asked.values()))
+            if max(asked, default=0) >= len(exposure):
+                refused(ledger, wave, f"the pool has {len(exposure)}")
+            elif sum(asked.values()) <= min(5, 20 - sum(exposure)):
+                ledger.spend(wave)
+                for prompt, units in asked.items():
+                    exposure[prompt] += units
+                before = ledger.state_dict()
+                with pytest.raises(ProtocolError, match="is open"):
+                    ledger.extend(1)
+                assert same_state(before, ledger.state_dict())
+            ledger.end_round(updated=True)
+        assert ledger.exposure_M.tolist() == exposure
+        assert ledger.problem == problem.grown(len(exposure) - 3)
+        again = BudgetLedger(ledger.problem)
+        again.load_state_dict(through_a_file(ledger.state_dict()))
+        assert same_state(again.state_dict(), ledger.state_dict())
+
+
+@pytest.mark.parametrize("num_new", [0, -2, 1.5, True])
+def test_a_number_of_prompts_that_is_none_is_refused(num_new):
+    ledger = used_ledger()
+    before = ledger.state_dict()
+    with pytest.raises(InvalidValueError, match="num_new="):
+        ledger.extend(num_new)
+    assert same_state(before, ledger.state_dict())
+
+
+def test_the_state_of_a_smaller_pool_is_refused():
+    ledger, state = used_ledger(), used_ledger().state_dict()
+    ledger.extend(1)
+    with pytest.raises(StateError, match="problem="):
+        ledger.load_state_dict(state)

@@ -27,7 +27,7 @@ prompts by decreasing margin. The duals still step on the virtual allocation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,7 @@ from cerolab.checks import real_number
 from cerolab.dual import SlopeStep, price_step
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
+from cerolab.posterior import expected_variance
 from cerolab.problem import AllocationProblem
 from cerolab.projection import best_allocation, fill_in_order
 from cerolab.registry import register
@@ -85,12 +86,16 @@ class Cero(PosteriorAllocator[CeroOptions]):
         default_step = 1.0 / math.sqrt(problem.num_rounds)
         self._step_price = options.step_price or default_step
         saturation = options.saturation or problem.saturation
-        self._step_slopes: Callable[[FloatArray, FloatArray, Allocation], None] = SlopeStep(
+        self._slope_step = SlopeStep(
             problem, options.step_slope or default_step, max_slope=saturation / problem.exposure_scale
         )
         self.price = options.price
         self.curvature_M = 4.0 * self.posterior.expected_variance()
-        self.slope_M = self.curvature_M.copy()  # vartheta_i = 4 qhat_i at the start
+        self.slope_M = self._first_slopes(self.curvature_M)
+
+    def _first_slopes(self, relative_curvature_M: FloatArray) -> FloatArray:
+        """vartheta_i = 4 qhat_i at the start, as a copy."""
+        return relative_curvature_M.copy()
 
     def _virtual(self) -> Allocation:
         """Ntilde: prompts with a positive margin slope - price by decreasing margin, N_max each up to C (8)."""
@@ -112,8 +117,12 @@ class Cero(PosteriorAllocator[CeroOptions]):
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         virtual = self._virtual() if self._is_cut(allocation) else allocation
         self._update_curvature(allocation, feedback)
-        self._step_slopes(self.slope_M, self.curvature_M, virtual)  # with the new qhat (10)
+        self._step_slopes(virtual)  # with the new qhat (10)
         self.price = self._next_price(virtual.num_units)
+
+    def _step_slopes(self, virtual: Allocation) -> None:
+        """One step of all slopes, in place (10)."""
+        self._slope_step(self.slope_M, self.curvature_M, virtual)
 
     def _next_price(self, virtual_units: int) -> float:
         return price_step(self.price, virtual_units, self._step_price, self.problem)
@@ -142,6 +151,13 @@ class Cero(PosteriorAllocator[CeroOptions]):
             "mean_predicted_value": float(self.curvature_M.mean()) / 4.0,
             "mean_slope": float(self.slope_M.mean()),
         }
+
+    def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        arrays = super()._joined(own, start)
+        num_old = len(own["slope"])  # new prompts start at 4 qhat of the present prior
+        new = np.full(len(start["slope"]) - num_old, 4.0 * expected_variance(*own["prior"]))
+        arrays["slope"][num_old:] = self._first_slopes(new)
+        return arrays
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {**super()._arrays(), "slope": self.slope_M.copy(), "price": np.array(self.price)}

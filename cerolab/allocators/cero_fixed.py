@@ -49,4 +49,4 @@ class CeroFixed(Cero):
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         self._update_curvature(allocation, feedback)
-        self._step_slopes(self.slope_M, self.curvature_M, allocation)
+        self._step_slopes(allocation)

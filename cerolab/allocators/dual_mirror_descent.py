@@ -67,20 +67,24 @@ class DualMirrorDescent(Cero):
     def __init__(self, problem: AllocationProblem, seed: int, options: DualMirrorDescentOptions):
         super().__init__(problem, seed, options)
         self.price = max(self.price, options.floor)
-        if options.mirror_slopes:
-            np.maximum(self.slope_M, options.floor, out=self.slope_M)
-            self._step_slopes = self._multiply_slopes
-            self._slope_factor = (options.step_slope or 1.0 / math.sqrt(problem.num_rounds)) / problem.max_units
-            self._max_slope = (options.saturation or problem.saturation) / problem.exposure_scale
+        self._slope_factor = (options.step_slope or 1.0 / math.sqrt(problem.num_rounds)) / problem.max_units
+        self._max_slope = (options.saturation or problem.saturation) / problem.exposure_scale
+
+    def _first_slopes(self, relative_curvature_M: FloatArray) -> FloatArray:
+        floor = self.options.floor if self.options.mirror_slopes else 0.0
+        return np.maximum(relative_curvature_M, floor)
 
     def _next_price(self, virtual_units: int) -> float:
         factor = math.exp(-self._step_price * price_gradient(virtual_units, self.problem))
         return min(1.0, max(self.options.floor, self.price * factor))
 
-    def _multiply_slopes(self, slope_M: FloatArray, relative_curvature_M: FloatArray, allocation: Allocation) -> None:
-        """One mirror step of all slopes, in place."""
-        slope, curvature = self._max_slope * slope_M, self._max_slope * relative_curvature_M
+    def _step_slopes(self, virtual: Allocation) -> None:
+        """CERO's step, or a mirror step of all slopes, in place."""
+        if not self.options.mirror_slopes:
+            super()._step_slopes(virtual)
+            return
+        slope, curvature = self._max_slope * self.slope_M, self._max_slope * self.curvature_M
         rise_M = utility.supporting_exposure(slope, curvature, self.problem.horizon_exposure) / self.problem.num_rounds
-        rise_M[allocation.prompts] -= allocation.units
-        slope_M *= np.exp(self._slope_factor * rise_M)
-        np.clip(slope_M, self.options.floor, 1.0, out=slope_M)
+        rise_M[virtual.prompts] -= virtual.units
+        self.slope_M *= np.exp(self._slope_factor * rise_M)
+        np.clip(self.slope_M, self.options.floor, 1.0, out=self.slope_M)

@@ -98,8 +98,11 @@ class Oracle(BaseAllocator[OracleOptions]):
         """Units [M] that each prompt gets of the budget left: the plan there is, or a new one where rates moved."""
         if np.array_equal(rate_M, self._planned_for_M):
             return self._plan_M
-        most = (self.problem.num_rounds - self.round_index) * self.problem.max_units
-        return oracle.largest_gains(utility.curvature(rate_M, self.problem), self.exposure_M, most, self.remaining)[0]
+        rounds_left = self.problem.num_rounds - self.round_index
+        # Budget kept for prompts that joined late may be more than the rounds left can execute.
+        budget = min(self.remaining, rounds_left * self.problem.capacity)
+        most = rounds_left * self.problem.max_units
+        return oracle.largest_gains(utility.curvature(rate_M, self.problem), self.exposure_M, most, budget)[0]
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         self._visited_M[allocation.prompts] = self.round_index
@@ -110,6 +113,14 @@ class Oracle(BaseAllocator[OracleOptions]):
         self._plan_M = plan_M.copy()
         self._plan_M[allocation.prompts] -= allocation.units
         self._used = self._plan_M, self._planned_for_M
+
+    def extend(self, num_new: int) -> None:
+        """As the base class; refused where ``rate`` is an array, which lacks the new prompts."""
+        if not callable(self.options.rate):
+            raise InvalidValueError(
+                "num_new", num_new, "cannot join: rate is an array of the present pool", "give rate as a function"
+            )
+        super().extend(num_new)
 
     def predicted_value(self) -> FloatArray:
         """[M] the true rates."""

@@ -62,6 +62,12 @@ class RandomMatched(BaseAllocator[RandomMatchedOptions]):
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         """Nothing to learn."""
 
+    def extend(self, num_new: int) -> None:
+        """Refused: the schedule and its prompts are fixed."""
+        raise InvalidValueError(
+            "num_new", num_new, f"cannot join: {self.name!r} replays a schedule on a fixed pool", "take another method"
+        )
+
     def options_dict(self) -> dict[str, Any]:
         """A digest of the schedule, whatever it was read from."""
         digest = hashlib.sha256()

@@ -109,6 +109,9 @@ class ReinforceAdaEst(PosteriorAllocator[ReinforceAdaEstOptions]):
         self.posterior.fade(allocation.prompts, self.options.forgetting)
         self._update_posterior(allocation, feedback)
 
+    def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {**super()._joined(own, start), **self.batches.epochs.joined(own)}
+
     def _arrays(self) -> dict[str, np.ndarray]:
         return {**super()._arrays(), **self.batches.epochs.arrays()}
 

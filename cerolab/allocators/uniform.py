@@ -47,6 +47,9 @@ class Uniform(BaseAllocator[NoOptions]):
         if allocation.num_groups:
             self.epochs.advance()
 
+    def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {**super()._joined(own, start), **self.epochs.joined(own)}
+
     def _arrays(self) -> dict[str, np.ndarray]:
         return self.epochs.arrays()
 

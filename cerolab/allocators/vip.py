@@ -187,6 +187,14 @@ class Vip(PosteriorAllocator[VipOptions]):
         if self.process is not None:
             self.process.observe(allocation.prompts, feedback.num_responses, feedback.reward_sum)
 
+    def extend(self, num_new: int) -> None:
+        """As the base class; refused for "gp", which has no embeddings of the new prompts."""
+        if self.process is not None:
+            raise InvalidValueError(
+                "num_new", num_new, "cannot join without embeddings", "use estimator='beta' in a growing pool"
+            )
+        super().extend(num_new)
+
     def predicted_success(self) -> FloatArray:
         """[M] p-hat of the estimator."""
         return self._success(np.arange(self.problem.num_prompts))
@@ -202,6 +210,9 @@ class Vip(PosteriorAllocator[VipOptions]):
         """The options, with a digest of the embeddings."""
         given = {field.name: getattr(self.options, field.name) for field in fields(self.options)}
         return {**given, "embeddings": self._digest}
+
+    def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {**super()._joined(own, start), **self.batches.epochs.joined(own)}
 
     def _arrays(self) -> dict[str, np.ndarray]:
         observed = {} if self.process is None else self.process.arrays()

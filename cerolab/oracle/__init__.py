@@ -1,10 +1,11 @@
-"""Full-information optima: exact for fixed rates, certified for rates that move along a known path.
+"""Full-information optima: exact for fixed rates, also in a pool that grows, certified for rates along a known path.
 
 And what they are out of reach by: ``learner_bound``, the least regret of any policy that has to learn the rates.
 """
 
 from cerolab.oracle.convex import solve_static_cvxpy
 from cerolab.oracle.dynamic import DynamicOptimum, dynamic_upper_bound, solve_dynamic
+from cerolab.oracle.growing import solve_growing
 from cerolab.oracle.plan import feasible_plan, first_round_of_plan
 from cerolab.oracle.static import Optimum, checked_rates, largest_gains, solve_static, solve_static_continuous
 from cerolab.oracle.stopping import LearnerBound, StoppingPlan, learner_bound, solve_stopping
@@ -21,6 +22,7 @@ __all__ = [
     "largest_gains",
     "learner_bound",
     "solve_dynamic",
+    "solve_growing",
     "solve_static",
     "solve_static_continuous",
     "solve_static_cvxpy",

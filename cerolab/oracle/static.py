@@ -19,7 +19,7 @@ from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 
 _MOST_CANDIDATES = 1 << 18  # units that the repair step may sort
-_LEAST_CURVATURE = 1e-250  # prompts below are treated as worthless; no sum over a pool could tell
+LEAST_CURVATURE = 1e-250  # prompts below are treated as worthless; no sum over a pool could tell
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -92,7 +92,7 @@ def largest_gains(c_M: FloatArray, start_M: IntArray, most: int | IntArray, budg
         (units int64 [M], log of the threshold gain; -inf where the budget does not bind).
     """
     units_M = np.zeros(c_M.size, np.int64)
-    live = np.flatnonzero(c_M > _LEAST_CURVATURE)
+    live = np.flatnonzero(c_M > LEAST_CURVATURE)
     if live.size == 0:
         return units_M, -np.inf
     if budget == 0:
@@ -149,7 +149,7 @@ def solve_static_continuous(rate: npt.ArrayLike, problem: AllocationProblem) -> 
     """
     c_M = utility.curvature(checked_rates(rate, problem), problem)
     most, budget = float(problem.horizon_exposure), float(problem.budget)
-    live = c_M > _LEAST_CURVATURE
+    live = c_M > LEAST_CURVATURE
     exposure_M = np.where(live, most, 0.0)
     if exposure_M.sum() <= budget:
         return certified(c_M, exposure_M, 0.0, problem)
@@ -195,7 +195,7 @@ def certified(c_M: FloatArray, exposure_M: npt.NDArray[Any], multiplier: float, 
     most = problem.horizon_exposure
     if exposure_M.dtype.kind == "i" and multiplier > 0:
         # Integer z: take every unit that gains at least xi.
-        live = c_M > _LEAST_CURVATURE
+        live = c_M > LEAST_CURVATURE
         c = c_M[live]
         best_M = np.zeros(c_M.size)
         best_M[live] = np.clip(np.floor((np.log(-np.expm1(-c)) - np.log(multiplier)) / c) + 1.0, 0.0, most)

@@ -94,9 +94,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "pool": (
         Column("prompt", "int64", "prompt id"),
         Column("exposure", "int64", "units over the whole horizon"),
-        Column("true_success_start", "float64", "true success rate before the first round; nan in training", True),
+        Column("true_success_start", "float64", "true success rate at the start, or on arrival; nan in training", True),
         Column("true_success_end", "float64", "true success rate after the last round; nan in training", True),
-        Column("optimal_exposure", "int64", "units under the static optimum; -1 where there is none"),
+        Column("optimal_exposure", "int64", "units under the optimum for fixed rates; -1 where there is none"),
     ),
 }
 

@@ -108,3 +108,19 @@ def best_round_selection_brute(score: list[float], capacity: int, max_units: int
             total += score[i] * units[i]  # Eq. (8), the linear problem that ranking by margin solves
         best_value = max(best_value, total)
     return best_value
+
+
+def best_growing_brute(
+    q: list[float], arrival: list[int], rounds: int, capacity: int, budget: int, max_units: int, lam: float, R: float
+) -> float:
+    """Return the best value where prompt i can have units from round arrival[i] on: every plan is executed.
+
+    The state after a round is the whole vector of exposures; no statement about which of them can be reached is used.
+    """
+    reached = {(0,) * len(q)}
+    for k in range(rounds):
+        choices = [range(max_units + 1) if arrival[i] <= k else (0,) for i in range(len(q))]
+        allocations = [units for units in itertools.product(*choices) if sum(units) <= capacity]
+        after = {tuple(map(sum, zip(before, units, strict=True))) for before in reached for units in allocations}
+        reached = {exposure for exposure in after if sum(exposure) <= budget}
+    return max(sum(value(curvature(q[i], lam, R), z) for i, z in enumerate(exposure)) for exposure in reached)
