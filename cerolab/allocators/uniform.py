@@ -45,7 +45,7 @@ class Uniform(BaseAllocator[NoOptions]):
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         if allocation.num_groups:
-            self.epochs.advance()
+            self.epochs.advance(allocation.num_groups)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return self.epochs.arrays()
