@@ -217,8 +217,8 @@ class TrainSettings:
                      "num_iterations", "updates_per_round", "logging_rounds"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidValueError(name, getattr(self, name), "is below 1", "use a positive whole number")
-        for name in ("num_prompts", "num_heldout", "token_budget", "capacity", "eval_every", "eval_samples", "final_samples",
-                     "threads", "lora_rank", "max_new_tokens", "warmup_rounds"):  # fmt: skip
+        for name in ("num_prompts", "num_heldout", "token_budget", "capacity", "eval_every", "eval_samples",
+                     "final_samples", "threads", "lora_rank", "max_new_tokens", "warmup_rounds"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise InvalidValueError(name, getattr(self, name), "is negative", "use 0 or more")
         if self.responses_per_unit < 2 and self.max_units < 2:
@@ -271,6 +271,6 @@ class TrainSettings:
 # Where and how often to write and to look, and what the record states elsewhere.
 _NOT_SCENARIO = frozenset(
     {"name", "out", "allocator", "plugins", "seed", "num_prompts", "num_rounds", "budget", "token_budget", "capacity",
-     "max_units", "responses_per_unit", "saturation", "report_to", "logging_rounds", "threads", "save_every", "save_model",
-     "vllm_url", "vllm_memory", "strict"}
+     "max_units", "responses_per_unit", "saturation", "report_to", "logging_rounds", "threads", "save_every",
+     "save_model", "vllm_url", "vllm_memory", "strict"}
 )  # fmt: skip

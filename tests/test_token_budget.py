@@ -79,7 +79,7 @@ def test_a_wave_that_the_tokens_may_not_pay_for_is_refused_and_one_that_they_do_
 def test_more_tokens_than_reserved_are_refused():
     ledger = BudgetLedger(PROBLEM)
     ledger.spend(Allocation([0], [1]))
-    with pytest.raises(OverspendError, match="41 tokens counted, 40 reserved; .* max_tokens=10"):
+    with pytest.raises(OverspendError, match=r"41 tokens counted, 40 reserved; .* max_tokens=10"):
         ledger.count_tokens(41)
     assert (ledger.tokens, ledger.reserved_tokens) == (0, 40)
     ledger.count_tokens(40)
@@ -270,9 +270,9 @@ def test_a_token_budget_that_cannot_bind_changes_nothing(name, data):
 @pytest.mark.parametrize("name", available())
 def test_a_first_wave_is_cut_off_at_the_tokens_and_a_state_with_other_tokens_is_refused(name):
     problem = replace(PLAIN, num_rounds=6, budget=30, token_budget=100, max_tokens=10)
-    scenario = Scenario(name, problem, (0.5,) * 6)
-    if name == "random_matched":
-        scenario = replace(scenario, options=options_for(name, replace(problem, token_budget=None, max_tokens=None), ()))
+    plain = replace(problem, token_budget=None, max_tokens=None)
+    schedule = options_for(name, plain, ()) if name == "random_matched" else {}
+    scenario = Scenario(name, problem, (0.5,) * 6, options=schedule)
     allocator = made(scenario)
     allocation = allocator.allocate()
     assert allocation.num_units <= 2 == allocator.affordable
