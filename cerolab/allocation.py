@@ -61,6 +61,13 @@ class Allocation:
         """A, the number of admitted prompts, each of which gets one group."""
         return int(self.prompts.size)
 
+    def first(self, num_units: int) -> Allocation:
+        """What ``num_units`` units are enough for, in priority order; the last to be served may get less."""
+        if self.num_units <= num_units:
+            return self
+        units = np.clip(num_units - (np.cumsum(self.units) - self.units), 0, self.units)
+        return Allocation(self.prompts[units > 0], units[units > 0], self.last_wave)
+
     def matches(self, other: Allocation) -> bool:
         """Whether both admit the same prompts with the same units in the same order and wave."""
         return self is other or (
@@ -78,6 +85,7 @@ class Feedback:
         num_responses: [A] responses that were generated and graded; at most g * units, fewer where a verifier failed.
         reward_sum: [A] sum of their rewards in [0, 1]; with binary rewards the number of successes.
         reward_sq_sum: [A] sum of squared rewards, needed for graded rewards only; None means binary rewards.
+        num_tokens: [A] tokens of all responses that were generated, graded or not; needed under a token budget only.
 
     ``cerolab.feedback.validated`` checks it against the allocation it answers.
     """
@@ -85,6 +93,7 @@ class Feedback:
     num_responses: npt.ArrayLike
     reward_sum: npt.ArrayLike
     reward_sq_sum: npt.ArrayLike | None = None
+    num_tokens: npt.ArrayLike | None = None
 
 
 class Wave(NamedTuple):

@@ -44,6 +44,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         problem, seed, options: as given to ``make``.
         round_index: rounds completed.
         remaining: units of the budget that this allocator has not used yet.
+        remaining_tokens: tokens of the token budget that its responses have left; None without one.
     """
 
     name: ClassVar[str]
@@ -56,13 +57,17 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         self.options = options
         self.round_index = 0
         self.remaining = problem.budget
+        self.remaining_tokens = problem.token_budget
         self._pending: Allocation | None = None
 
     # --- the part that a method writes -------------------------------------------------------------------------
 
     @abstractmethod
     def _select(self) -> Allocation:
-        """Choose the next wave, within capacity, caps and ``self.remaining``; must not change the state."""
+        """Choose the next wave, within capacity, caps and ``self.remaining``; must not change the state.
+
+        A token budget is not its affair: what is chosen is cut off, in priority order, at what the tokens pay for.
+        """
 
     @abstractmethod
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
@@ -81,12 +86,13 @@ class BaseAllocator(ABC, Generic[OptionsT]):
     @property
     def done(self) -> bool:
         """Whether the horizon is over or the budget spent."""
-        return self.remaining == 0 or self.round_index >= self.problem.num_rounds
+        return self.affordable == 0 or self.round_index >= self.problem.num_rounds
 
     def allocate(self) -> Allocation:
         """The next wave; asked again before ``observe`` it is the same one."""
         if self._pending is None:
-            self._pending = Allocation.empty() if self.done else self._select()
+            chosen = Allocation.empty() if self.done else self._select()
+            self._pending = chosen if self.remaining_tokens is None else chosen.first(self.affordable)
         return self._pending
 
     def observe(self, allocation: Allocation, feedback: Feedback) -> None:
@@ -116,6 +122,8 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         if self.round_index < self.problem.num_rounds:  # the horizon may be over
             self._learn(allocation, checked)
             self.remaining -= allocation.num_units
+            if self.remaining_tokens is not None and checked.num_tokens is not None:
+                self.remaining_tokens -= int(checked.num_tokens.sum())
             self.round_index += allocation.last_wave
         self._pending = None
 
@@ -147,6 +155,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
             vars(self).update(before)
             raise
         self.round_index, self.remaining = before["round_index"], before["remaining"]
+        self.remaining_tokens = before["remaining_tokens"]
 
     def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The state's arrays once prompts have joined; called when all but the arrays is of the larger pool already.
@@ -177,14 +186,20 @@ class BaseAllocator(ABC, Generic[OptionsT]):
 
     def metrics(self) -> dict[str, float]:
         """Numbers to log."""
-        return {"remaining": float(self.remaining), "round": float(self.round_index)}
+        metrics = {"remaining": float(self.remaining), "round": float(self.round_index)}
+        if self.remaining_tokens is not None:
+            metrics["remaining_tokens"] = float(self.remaining_tokens)
+        return metrics
 
     def state_dict(self) -> dict[str, Any]:
         """All that a checkpoint needs: scalars, strings and arrays, no pickles.
 
         Taken between ``allocate()`` and ``observe()`` it is the state before the decision, which is made again.
         """
-        return {**self._identity(), "round_index": self.round_index, "remaining": self.remaining, **self._arrays()}
+        counts = {"round_index": self.round_index, "remaining": self.remaining}
+        if self.remaining_tokens is not None:
+            counts["remaining_tokens"] = self.remaining_tokens
+        return {**self._identity(), **counts, **self._arrays()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly where ``state_dict()`` was taken.
@@ -196,8 +211,11 @@ class BaseAllocator(ABC, Generic[OptionsT]):
             theirs = self._stored(state, key)
             if theirs.size != 1 or theirs.item() != mine:
                 raise StateError(f"{self.name}: the state has {key}={theirs}, this allocator {key}={mine}")
-        counts = {}
-        for key, most in (("round_index", self.problem.num_rounds), ("remaining", self.problem.budget)):
+        counts: dict[str, int] = {}
+        limits = {"round_index": self.problem.num_rounds, "remaining": self.problem.budget}
+        if self.problem.token_budget is not None:
+            limits["remaining_tokens"] = self.problem.token_budget
+        for key, most in limits.items():
             value = self._stored(state, key)
             if value.size != 1 or value.dtype.kind not in "iu" or not 0 <= value.item() <= most:
                 raise StateError(f"{self.name}: the state has {key}={value}, expected a whole number in 0..{most}")
@@ -206,8 +224,13 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         spent = self.problem.budget - counts["remaining"]
         if "exposure" in arrays and int(arrays["exposure"].sum()) != spent:
             raise StateError(f"{self.name}: the state's exposure does not sum to the {spent} units it has spent")
+        if "remaining_tokens" in counts and "tokens" in arrays:
+            spent_tokens = limits["remaining_tokens"] - counts["remaining_tokens"]
+            if int(arrays["tokens"].sum()) != spent_tokens:
+                raise StateError(f"{self.name}: the state's tokens do not sum to the {spent_tokens} it has spent")
         self._load_arrays(arrays)
         self.round_index, self.remaining, self._pending = counts["round_index"], counts["remaining"], None
+        self.remaining_tokens = counts.get("remaining_tokens")
 
     def _stored(self, state: Mapping[str, Any], key: str) -> np.ndarray:
         if key not in state:
@@ -241,6 +264,13 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         }
 
     # --- shared rules -------------------------------------------------------------------------------------------
+
+    @property
+    def affordable(self) -> int:
+        """Units that are left of the budget and that the tokens left pay for, however long their responses get."""
+        if self.remaining_tokens is None:
+            return self.remaining
+        return min(self.remaining, self.remaining_tokens // self.problem.most_unit_tokens)
 
     def even_quota(self) -> int:
         """Units of this round at an even pace: the spend catches up with floor((k+1) B / K), never above C."""

@@ -28,7 +28,7 @@ class Epochs:
 
     def __init__(self, num_prompts: int, name: str, seed: int):
         self.num_prompts, self._name, self._seed = num_prompts, name, seed
-        self._epoch, self._used = 0, 0
+        self._epoch, self._used, self._drawn = 0, 0, 0
         self._order_M = self._shuffled(0)
         self._after = 0, 0, self._order_M  # epoch, used and order once the drawn prompts are served
 
@@ -42,6 +42,7 @@ class Epochs:
 
     def draw(self, count: int) -> IntArray:
         """The next ``count`` <= M prompts; the same ones again until ``advance``."""
+        self._drawn = count
         taken = self._order_M[self._used : self._used + count]
         missing = count - taken.size
         if missing == 0:
@@ -53,8 +54,10 @@ class Epochs:
         self._after = self._epoch + 1, missing, order
         return np.concatenate([taken, order[:missing]])
 
-    def advance(self) -> None:
-        """Go behind the prompts that were drawn last."""
+    def advance(self, count: int | None = None) -> None:
+        """Go behind the prompts that were drawn last, or behind the first ``count`` of them."""
+        if count is not None and count != self._drawn:
+            self.draw(count)
         self._epoch, self._used, self._order_M = self._after
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -81,6 +84,6 @@ class Epochs:
             raise StateError(f"the state's cursor is {used}, in an epoch of {self.num_prompts} prompts")
         restored = copy.copy(self)
         restored._order_M = np.array(arrays["order"], np.int64)
-        restored._epoch, restored._used = epoch, used
+        restored._epoch, restored._used, restored._drawn = epoch, used, 0
         restored._after = epoch, used, restored._order_M
         return restored

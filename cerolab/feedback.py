@@ -12,12 +12,16 @@ from cerolab.problem import AllocationProblem
 
 
 class CheckedFeedback(NamedTuple):
-    """Feedback as float64 arrays [A]; for binary rewards ``reward_sq_sum`` equals ``reward_sum``."""
+    """Feedback as float64 arrays [A]; for binary rewards ``reward_sq_sum`` equals ``reward_sum``.
+
+    ``num_tokens`` is None where it was not given, which only a problem without a token budget allows.
+    """
 
     num_responses: FloatArray
     reward_sum: FloatArray
     reward_sq_sum: FloatArray
     binary: bool
+    num_tokens: FloatArray | None = None
 
 
 def validated(allocation: Allocation, feedback: Feedback, problem: AllocationProblem) -> CheckedFeedback:
@@ -25,8 +29,9 @@ def validated(allocation: Allocation, feedback: Feedback, problem: AllocationPro
 
     Raises:
         InvalidValueError: a wrong length, a value that is not finite or negative, a number of graded responses
-            that is not whole or above g * units, more successes than responses, or fractional sums without
-            ``reward_sq_sum``.
+            that is not whole or above g * units, more successes than responses, fractional sums without
+            ``reward_sq_sum``, tokens that are not whole or above ``max_tokens`` a response, or a token budget and no
+            tokens.
     """
     num_responses = _vector("num_responses", feedback.num_responses, allocation)
     reward_sum = _vector("reward_sum", feedback.reward_sum, allocation)
@@ -43,7 +48,31 @@ def validated(allocation: Allocation, feedback: Feedback, problem: AllocationPro
     good &= reward_sum == np.floor(reward_sum) if binary else _squares_fit(num_responses, reward_sum, squares)
     if not good.all():
         _explain(allocation, problem, num_responses, reward_sum, None if binary else squares)
-    return CheckedFeedback(num_responses, reward_sum, squares, binary)
+    return CheckedFeedback(num_responses, reward_sum, squares, binary, _tokens(allocation, feedback, problem))
+
+
+def _tokens(allocation: Allocation, feedback: Feedback, problem: AllocationProblem) -> FloatArray | None:
+    if feedback.num_tokens is None:
+        if problem.token_budget is not None and allocation.num_groups:
+            raise InvalidValueError(
+                "num_tokens",
+                None,
+                f"is missing under token_budget={problem.token_budget}",
+                "give the generated tokens of every group: Feedback(..., num_tokens=[...])",
+            )
+        return None
+    num_tokens = _vector("num_tokens", feedback.num_tokens, allocation)
+    most = allocation.units * problem.most_unit_tokens if problem.max_tokens is not None else np.inf
+    _require(
+        (num_tokens >= 0) & (num_tokens < np.inf) & (num_tokens <= most) & (num_tokens == np.floor(num_tokens)),
+        "num_tokens",
+        num_tokens,
+        allocation,
+        "is no whole number >= 0"
+        + (f" up to {problem.max_tokens} a response" if problem.max_tokens is not None else ""),
+        "count the tokens of every response of the group, cut off at max_tokens",
+    )
+    return num_tokens
 
 
 def _squares_fit(num_responses: FloatArray, reward_sum: FloatArray, squares: FloatArray) -> BoolArray:

@@ -23,15 +23,20 @@ class BudgetLedger:
     Every generated response counts, trained on or not. A wave is checked as a whole: it is booked entirely or, with
     an ``OverspendError``, not at all.
 
+    Under a token budget a wave is booked with the most tokens that it can cost, and refused where they are not left;
+    ``count_tokens`` puts the true number in their place, before the round ends. So it can never be overspent.
+
     Attributes:
         units, responses, tokens, updates: spent so far.
         round_index: rounds ended so far.
+        reserved_tokens: most tokens of the waves that are booked and not counted yet; 0 without a token budget.
         exposure_M: int64 [M], units that each prompt has had.
     """
 
     def __init__(self, problem: AllocationProblem):
         self.problem = problem
         self.units = self.responses = self.tokens = self.updates = self.round_index = 0
+        self.reserved_tokens = 0
         self.exposure_M: IntArray = np.zeros(problem.num_prompts, np.int64)
         self._round_units = 0
         self._round_waves: list[Allocation] = []
@@ -47,6 +52,12 @@ class BudgetLedger:
         return self.remaining * self.problem.responses_per_unit
 
     @property
+    def remaining_tokens(self) -> int | None:
+        """Tokens left of the token budget that no wave has reserved; None without one."""
+        budget = self.problem.token_budget
+        return None if budget is None else budget - self.tokens - self.reserved_tokens
+
+    @property
     def round_units(self) -> int:
         """Units of the round so far."""
         return self._round_units
@@ -56,7 +67,8 @@ class BudgetLedger:
 
         Raises:
             OverspendError: prompts outside the pool or named twice, a prompt above its cap in this round, more than
-                the round's capacity or the remaining budget, or a round after the last.
+                the round's capacity or the remaining budget, more than the tokens left could pay for, or a round after
+                the last.
         """
         problem, prompts, units = self.problem, allocation.prompts, allocation.units
         total = allocation.num_units
@@ -85,7 +97,13 @@ class BudgetLedger:
             )
         if total > self.remaining:
             raise OverspendError(f"{total} units asked for, {self.remaining} left of budget={problem.budget}")
+        reserve, tokens_left = total * problem.most_unit_tokens, self.remaining_tokens
+        if tokens_left is not None and reserve > tokens_left:
+            raise OverspendError(
+                f"{total} units can cost {reserve} tokens, {tokens_left} left of token_budget={problem.token_budget}"
+            )
         self.units += total
+        self.reserved_tokens += reserve if tokens_left is not None else 0
         self.responses += total * problem.responses_per_unit
         self.exposure_M[prompts] += units
         self._round_units += total
@@ -99,19 +117,33 @@ class BudgetLedger:
         return exposure_M
 
     def count_tokens(self, num_tokens: int) -> None:
-        """Book generated tokens.
+        """Book generated tokens; under a token budget all those of the waves booked since the last count.
+
+        Where the responses were lost, count ``reserved_tokens``, the most that they can have been.
 
         Raises:
             InvalidValueError: negative, or no whole number.
+            OverspendError: more than these waves have reserved; nothing is booked.
         """
-        self.tokens += whole_number("num_tokens", num_tokens, least=0)
+        counted = whole_number("num_tokens", num_tokens, least=0)
+        if self.problem.token_budget is not None and counted > self.reserved_tokens:
+            raise OverspendError(
+                f"{counted} tokens counted, {self.reserved_tokens} reserved; a response has at most "
+                f"max_tokens={self.problem.max_tokens}, and each is counted once"
+            )
+        self.tokens += counted
+        self.reserved_tokens = 0
 
     def end_round(self, updated: bool) -> None:
         """Close the round; ``updated`` says whether the policy was updated (an empty round leaves it).
 
         Raises:
-            ProtocolError: all rounds of the horizon are closed already.
+            ProtocolError: all rounds of the horizon are closed already, or tokens of the round were not counted.
         """
+        if self.reserved_tokens:
+            raise ProtocolError(
+                f"round {self.round_index} ends with {self.reserved_tokens} tokens reserved; count_tokens() first"
+            )
         if self.round_index >= self.problem.num_rounds:
             raise ProtocolError(f"the horizon of {self.problem.num_rounds} rounds is over; no round is left to end")
         self.round_index += 1
@@ -136,6 +168,8 @@ class BudgetLedger:
         """Arrays and scalars only; ``round_exposure`` is what the round that is still open has spent."""
         counts = {name: getattr(self, name) for name in _COUNTS}
         counts |= {"schema_version": _SCHEMA, "problem": json.dumps(self.problem.to_dict(), sort_keys=True)}
+        if self.problem.token_budget is not None:
+            counts["reserved_tokens"] = self.reserved_tokens
         return {**counts, "exposure": self.exposure_M.copy(), "round_exposure": self._round_exposure()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -152,7 +186,8 @@ class BudgetLedger:
             if theirs.size != 1 or theirs.item() != mine:
                 raise StateError(f"ledger state has {key}={theirs}, this ledger {key}={mine}")
         counts: dict[str, int] = {}
-        for name in _COUNTS:
+        budgeted = self.problem.token_budget is not None
+        for name in (*_COUNTS, "reserved_tokens") if budgeted else _COUNTS:
             value = np.asarray(state.get(name))
             if value.size != 1 or value.dtype.kind not in "iu" or value.item() < 0:
                 raise StateError(f"ledger state has {name}={state.get(name)}, expected a whole number >= 0")
@@ -175,6 +210,13 @@ class BudgetLedger:
         if counts["responses"] != counts["units"] * self.problem.responses_per_unit:
             raise StateError(
                 f"ledger state has responses={counts['responses']}, expected {self.problem.responses_per_unit} a unit"
+            )
+        reserved, unit_tokens = counts.setdefault("reserved_tokens", 0), self.problem.most_unit_tokens
+        most = min((self.problem.token_budget or 0) - counts["tokens"], int(round_exposure.sum()) * unit_tokens)
+        if budgeted and (reserved > most or reserved % unit_tokens):
+            raise StateError(
+                f"ledger state has tokens={counts['tokens']}, reserved_tokens={reserved}, "
+                f"token_budget={self.problem.token_budget}: they do not fit together"
             )
         for name, count in counts.items():
             setattr(self, name, count)

@@ -24,9 +24,13 @@ class AllocationProblem:
         max_units: N_max, units that one prompt can get in one round.
         responses_per_unit: g, generated responses in one unit.
         saturation: lambda > 0, how fast the utility of exposure saturates.
+        token_budget: T, tokens that may be generated over the horizon, a second limit beside B; None for none. B then
+            is the most units that T could ever pay for, and still sets the scale R of the utility.
+        max_tokens: most tokens of one response; given with a token budget, and only then.
 
     Raises:
-        InvalidValueError: a size is not a positive integer, or a constraint of (1) is broken.
+        InvalidValueError: a size is not a positive integer, a constraint of (1) is broken, or the tokens do not pay for
+            a unit.
     """
 
     num_prompts: int
@@ -36,6 +40,8 @@ class AllocationProblem:
     max_units: int = 1
     responses_per_unit: int = 1
     saturation: float = 1.0
+    token_budget: int | None = None
+    max_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for field in ("num_prompts", "num_rounds", "budget", "capacity", "max_units", "responses_per_unit"):
@@ -57,6 +63,22 @@ class AllocationProblem:
                 self.budget,
                 f"exceeds num_rounds * capacity = {self.num_rounds} * {self.capacity} = {most}",
                 f"lower budget to at most {most} or raise capacity to at least {-(-self.budget // self.num_rounds)}",
+            )
+        self._check_tokens()
+
+    def _check_tokens(self) -> None:
+        if self.token_budget is None and self.max_tokens is None:
+            return
+        for field in ("token_budget", "max_tokens"):
+            if getattr(self, field) is None:
+                raise InvalidValueError(field, None, "is missing", "give token_budget and max_tokens, or neither")
+            object.__setattr__(self, field, whole_number(field, getattr(self, field), least=1))
+        if (self.token_budget or 0) < self.most_unit_tokens:
+            raise InvalidValueError(
+                "token_budget",
+                self.token_budget,
+                f"does not pay for one unit of {self.responses_per_unit} responses of {self.max_tokens} tokens",
+                f"raise it to at least {self.most_unit_tokens}, by far more, or lower max_tokens",
             )
 
     @property
@@ -94,6 +116,11 @@ class AllocationProblem:
         """g*B, the budget in generated responses."""
         return self.budget * self.responses_per_unit
 
+    @property
+    def most_unit_tokens(self) -> int:
+        """g*max_tokens, the most tokens of one unit: what must be in hand before it is generated; 0 without."""
+        return self.responses_per_unit * (self.max_tokens or 0)
+
     def target_spend(self, round_index: int) -> int:
         """Units an even pace has spent after ``round_index`` rounds: floor(round_index * B / K)."""
         return round_index * self.budget // self.num_rounds
@@ -103,5 +130,11 @@ class AllocationProblem:
         return replace(self, num_prompts=self.num_prompts + whole_number("num_new", num_new, least=0))
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain numbers, for records and checkpoints."""
-        return asdict(self)
+        """The settings as plain numbers, for records and checkpoints.
+
+        Without a token budget its two settings are left out, so that run ids and checkpoints stay what they were.
+        """
+        settings = asdict(self)
+        if self.token_budget is None:
+            del settings["token_budget"], settings["max_tokens"]
+        return settings

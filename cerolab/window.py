@@ -74,7 +74,7 @@ class WindowAllocator(BaseAllocator[OptionsT]):
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         if allocation.num_groups:
-            self.batches.epochs.advance()
+            self.batches.epochs.advance(allocation.num_groups)
         self.recent.push(allocation.prompts, feedback.num_responses, feedback.reward_sum)
 
     def predicted_success(self) -> FloatArray:

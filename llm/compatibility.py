@@ -91,6 +91,13 @@ def _check_sizes(args: GRPOConfig, problem: AllocationProblem) -> None:
             f"fewer than a round may have: capacity * responses_per_unit = {needed}",
             f"raise one of them, or lower capacity to {rows // problem.responses_per_unit}",
         )
+    if problem.max_tokens is not None and (args.max_completion_length or problem.max_tokens + 1) > problem.max_tokens:
+        raise InvalidValueError(
+            "max_completion_length",
+            args.max_completion_length,
+            f"is above max_tokens={problem.max_tokens}, the most that the token budget reserves for a response",
+            "make them equal",
+        )
     steps = steps_per_round(args)
     if args.max_steps not in (-1, problem.num_rounds * steps):
         raise InvalidValueError(

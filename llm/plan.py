@@ -50,7 +50,8 @@ def plan(settings: TrainSettings) -> dict[str, str]:
         if heldout is None
         else f"{len(heldout.heldout):,} questions",
         "rounds": f"{problem.num_rounds:,}, {problem.mean_spend:.1f} units each on average, {problem.capacity} at most",
-        "responses": f"{problem.budget_responses:,} of up to {'?' if limit is None else f'{limit:,}'} tokens",
+        "responses": f"{problem.budget_responses:,} of up to {'?' if limit is None else f'{limit:,}'} tokens"
+        + (f", {problem.token_budget:,} tokens in all" if problem.token_budget else ""),
         "updates": f"up to {problem.num_rounds * settings.steps_per_round:,}, "
         f"micro-batches of {at_once} responses, {accumulation} an update, {processes} process{'es' * (processes > 1)}",
         "memory": _memory(settings, parameters),

@@ -60,6 +60,9 @@ class TrainSettings:
         Rounds K of the horizon.
     budget
         Allocation units B over the horizon; B * responses_per_unit responses are generated at most.
+    token_budget
+        Tokens that may be generated over the horizon, beside the budget of units; 0 for none. Needs max_new_tokens, and
+        a budget of units above what the tokens are likely to pay for.
     capacity
         Units C that a round can execute; 0 takes 1.03 times the mean, the paper's ratio.
     max_units
@@ -153,6 +156,7 @@ class TrainSettings:
     num_heldout: int = 1000
     num_rounds: int = 60
     budget: int = 7680
+    token_budget: int = 0
     capacity: int = 0
     max_units: int = 2
     responses_per_unit: int = 4
@@ -213,8 +217,8 @@ class TrainSettings:
                      "num_iterations", "updates_per_round", "logging_rounds"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidValueError(name, getattr(self, name), "is below 1", "use a positive whole number")
-        for name in ("num_prompts", "num_heldout", "capacity", "eval_every", "eval_samples", "final_samples",
-                     "threads", "lora_rank", "max_new_tokens", "warmup_rounds"):  # fmt: skip
+        for name in ("num_prompts", "num_heldout", "token_budget", "capacity", "eval_every", "eval_samples",
+                     "final_samples", "threads", "lora_rank", "max_new_tokens", "warmup_rounds"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise InvalidValueError(name, getattr(self, name), "is negative", "use 0 or more")
         if self.responses_per_unit < 2 and self.max_units < 2:
@@ -226,6 +230,10 @@ class TrainSettings:
         if self.eval_temperature <= 0 or self.temperature <= 0:
             raise InvalidValueError("temperature", self.temperature, "is not positive", "use 1.0, say")
         Method.parse(self.allocator)
+        if self.token_budget and not self.max_new_tokens:
+            raise InvalidValueError(
+                "max_new_tokens", 0, f"is missing under token_budget={self.token_budget}", "give the longest response"
+            )
         if self.num_prompts:
             self.problem(self.num_prompts)
 
@@ -240,6 +248,8 @@ class TrainSettings:
             max_units=self.max_units,
             responses_per_unit=self.responses_per_unit,
             saturation=self.saturation,
+            token_budget=self.token_budget or None,
+            max_tokens=self.max_new_tokens if self.token_budget else None,
         )
 
     @property
@@ -260,7 +270,7 @@ class TrainSettings:
 
 # Where and how often to write and to look, and what the record states elsewhere.
 _NOT_SCENARIO = frozenset(
-    {"name", "out", "allocator", "plugins", "seed", "num_prompts", "num_rounds", "budget", "capacity", "max_units",
-     "responses_per_unit", "saturation", "report_to", "logging_rounds", "threads", "save_every", "save_model",
-     "vllm_url", "vllm_memory", "strict"}
+    {"name", "out", "allocator", "plugins", "seed", "num_prompts", "num_rounds", "budget", "token_budget", "capacity",
+     "max_units", "responses_per_unit", "saturation", "report_to", "logging_rounds", "threads", "save_every",
+     "save_model", "vllm_url", "vllm_memory", "strict"}
 )  # fmt: skip

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,17 +168,17 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                 with self._timed("rollout"):
                     rows, reward_NF, token_N = self._roll_out(layout)
                 waves.append((rows, layout))
-            feedback = self._feedback(layout, reward_NF)
+            tokens.append(np.bincount(layout.entry_N, token_N.cpu(), allocation.num_groups).astype(np.int64))
+            self.ledger.count_tokens(int(tokens[-1].sum()))
+            feedback = replace(self._feedback(layout, reward_NF), num_tokens=tokens[-1])
             with self._timed("observe"):
                 self.allocator.observe(allocation, feedback)
             view.waves.append(Wave(allocation, feedback))
             rewards.append(reward_NF)
-            tokens.append(np.bincount(layout.entry_N, token_N.cpu(), allocation.num_groups).astype(np.int64))
             if allocation.last_wave:
                 break
         view.tokens = np.concatenate(tokens)
         view.trained = self.allocator.training_mask(view.waves)
-        self.ledger.count_tokens(int(view.tokens.sum()))
         self.ledger.end_round(updated=bool(view.trained.any()))
         return self._cut(waves, rewards, view)
 

@@ -22,6 +22,7 @@ from cerolab.records.rounds import RoundView
 from cerolab.spec import parse_call
 from sim.dynamics import make_path
 from sim.learner import least_regret
+from sim.lengths import Lengths, make_lengths
 from sim.loop import Outcome, simulate
 from sim.oracle_rates import TrueRates
 from sim.path import Path as RatePath
@@ -35,8 +36,9 @@ _MOST_DYNAMIC_WORK = 20_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """The world that allocators meet, in the text forms of ``sim.populations``, ``.dynamics`` and ``.rewards``.
+    """The world that allocators meet, in the text forms of ``sim.populations``, ``.dynamics``, ``.rewards``.
 
+    ``lengths``: of responses, see ``sim.lengths``.
     ``oracle_every``: rounds between two looks of the oracle at the true rates; in training they are measured so.
     """
 
@@ -45,6 +47,7 @@ class Scenario:
     rewards: str = "binary"
     study: str = "single"
     oracle_every: int = 1
+    lengths: str = "none"
 
     def __post_init__(self) -> None:
         whole_number("oracle_every", self.oracle_every, least=1)
@@ -52,10 +55,13 @@ class Scenario:
         object.__setattr__(self, "population", parse_population(self.population).text)
         object.__setattr__(self, "dynamics", str(parse_call("dynamics", self.dynamics)))
         object.__setattr__(self, "rewards", str(parse_call("rewards", self.rewards)))
+        object.__setattr__(self, "lengths", str(parse_call("lengths", self.lengths)))
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in run.json; an oracle that always looks is left out, so that run ids stay what they were."""
+        """As it stands in run.json; defaults that came later are left out, so that run ids stay what they were."""
         fields = asdict(self)
+        if self.lengths == "none":
+            del fields["lengths"]
         if self.oracle_every == 1:
             del fields["oracle_every"]
         return fields
@@ -99,6 +105,10 @@ class Cell:
         """Fresh coins."""
         return Rewards(self.scenario.rewards, self.problem, self.seed)
 
+    def lengths(self) -> Lengths | None:
+        """Fresh lengths; None where no tokens are counted."""
+        return make_lengths(self.scenario.lengths, self.success_M, self.problem, self.seed)
+
     @cached_property
     def start_problem(self) -> AllocationProblem:
         """The problem as ledger and allocators meet it: over the prompts that are there from the start."""
@@ -106,8 +116,8 @@ class Cell:
 
     @cached_property
     def static_optimum(self) -> oracle.Optimum | None:
-        """The exact optimum where rates are fixed."""
-        if not self._first.fixed:
+        """The exact optimum where rates and pool are fixed, of a budget of units alone."""
+        if not self._first.fixed or self.problem.token_budget is not None:
             return None
         return oracle.solve_static(self.rewards().variance(self.success_M), self.problem)
 
@@ -115,7 +125,7 @@ class Cell:
     def growing_optimum(self) -> oracle.Optimum | None:
         """The exact optimum where rates are fixed and prompts arrive later; it knows of them from the start."""
         arrival_M = self._first.arrival_M
-        if arrival_M is None:
+        if arrival_M is None or self.problem.token_budget is not None:
             return None
         return oracle.solve_growing(self.rewards().variance(self.success_M), arrival_M, self.problem)
 
@@ -130,11 +140,23 @@ class Cell:
         """(benchmark value, what it is); (None, None) where there is no benchmark."""
         if self.static_optimum is not None:
             return self.static_optimum.value, "static exact"
+        if self.problem.token_budget is not None:
+            return self._token_optimum()
         if self.growing_optimum is not None:
             return self.growing_optimum.value, "growing exact"
         if self.rate_path_KM is None or self.problem.num_prompts * self.problem.num_rounds**2 > _MOST_DYNAMIC_WORK:
             return None, None
         return oracle.dynamic_upper_bound(self.rate_path_KM, self.problem), "same-path upper bound"
+
+    def _token_optimum(self) -> tuple[float | None, str | None]:
+        """A bound on the expected value where rates are fixed: by tokens at their expected lengths, or by units."""
+        lengths = self.lengths()
+        if lengths is None or not self.path().fixed:
+            return None, None
+        rate_M, cost_M = self.rewards().variance(self.success_M), lengths.expected() * self.problem.responses_per_unit
+        by_tokens = oracle.solve_static_tokens(rate_M, cost_M, self.problem).upper_bound
+        by_units = oracle.solve_static(rate_M, self.problem).value
+        return min(by_tokens, by_units), "static upper bound at expected tokens"
 
     def allocator(self, method: Method, path: RatePath, rewards: Rewards) -> BaseAllocator[Any]:
         """A fresh allocator for one run along ``path``."""
@@ -155,7 +177,8 @@ class Cell:
             rounds.append(whole_groups(view.waves).allocation)
 
         path, rewards = self.path(), self.rewards()
-        simulate(self.allocator(method, path, rewards), path, rewards, BudgetLedger(self.start_problem), keep)
+        allocator, ledger = self.allocator(method, path, rewards), BudgetLedger(self.start_problem)
+        simulate(allocator, path, rewards, ledger, keep, self.lengths())
         return rounds
 
     def settings(self, experiment: str, method: Method, detail: tuple[str, ...]) -> RunSettings:
@@ -199,7 +222,7 @@ def run_method(
         allocator = cell.allocator(method, path, rewards)
         start_M = path.success_M.copy()
         recorder = Recorder(writer, path) if detail else None
-        outcome = simulate(allocator, path, rewards, ledger, recorder)
+        outcome = simulate(allocator, path, rewards, ledger, recorder, cell.lengths())
         if recorder is not None:
             recorder.evaluate(ledger.round_index, ledger.responses)
         if "pool" in detail:
@@ -264,6 +287,8 @@ def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any
         "heldout_end": outcome.heldout_end,
         "seconds": outcome.seconds,
     }
+    if cell.scenario.lengths != "none":
+        numbers["tokens"], numbers["unspent_tokens"] = ledger.tokens, ledger.remaining_tokens
     if cell.with_least_regret:
         static = cell.static_optimum is not None and cell.scenario.rewards == "binary"
         numbers["least_regret_per_prompt"] = least_regret(cell.scenario.population, problem) if static else None

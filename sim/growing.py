@@ -7,7 +7,6 @@ every allocator meets the same prompts at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from cerolab.allocation import FloatArray, IntArray, Wave
 from cerolab.checks import real_number, whole_number
 from cerolab.errors import InvalidValueError
+from cerolab.groups import whole_groups
 from cerolab.problem import AllocationProblem
 from sim.path import Path
 
@@ -84,7 +84,7 @@ class GrowingPath(Path):
 
     def __init__(self, success_M: FloatArray, arrival_M: IntArray):
         self._final_M, self._arrival_M = success_M, arrival_M
-        self._move([])
+        self._move(whole_groups([]))
 
     @property
     def arrival_M(self) -> IntArray:
@@ -96,6 +96,6 @@ class GrowingPath(Path):
         """Those still to come included."""
         return self._final_M.size
 
-    def _move(self, waves: Sequence[Wave]) -> None:
+    def _move(self, trained: Wave) -> None:
         """Take in the prompts that arrive in this round."""
         self.success_M = self._final_M[: np.searchsorted(self._arrival_M, self.round_index, side="right")]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from cerolab import utility
-from cerolab.allocation import Allocation, Allocator, BoolArray, Feedback, Wave
+from cerolab.allocation import Allocation, Allocator, BoolArray, Feedback, IntArray, Wave
 from cerolab.groups import mixed_groups, whole_groups
 from cerolab.ledger import BudgetLedger
 from cerolab.records.rounds import RoundView
+from sim.lengths import Lengths
 from sim.path import Path
 from sim.rewards import Rewards
 
@@ -50,6 +51,7 @@ def simulate(
     rewards: Rewards,
     ledger: BudgetLedger,
     on_round: Callable[[RoundView], None] | None = None,
+    lengths: Lengths | None = None,
 ) -> Outcome:
     """Run a whole horizon. Rounds after the budget is spent still count: duals and posterior go on.
 
@@ -60,6 +62,7 @@ def simulate(
         rewards: coins.
         ledger: fresh; refuses whatever the problem does not allow.
         on_round: called after every round, for records; costs two pool-wide predictions a round.
+        lengths: of the responses; None counts no tokens.
     """
     problem = ledger.problem
     final = problem.grown(path.num_prompts - problem.num_prompts)
@@ -78,6 +81,7 @@ def simulate(
         if on_round is not None:
             view = RoundView.before(allocator, ledger)
         waves: list[Wave] = []
+        tokens: list[IntArray] = []
         seconds = [0.0, 0.0, 0.0]
         while True:
             clock = [time.perf_counter()]
@@ -87,6 +91,10 @@ def simulate(
             before = ledger.exposure_M[prompts]
             ledger.spend(allocation)
             feedback = rewards.draw(allocation, success_M)
+            if lengths is not None:
+                tokens.append(lengths.draw(allocation))
+                ledger.count_tokens(int(tokens[-1].sum()))
+                feedback = replace(feedback, num_tokens=tokens[-1])
             clock.append(time.perf_counter())
             allocator.observe(allocation, feedback)
             clock.append(time.perf_counter())
@@ -108,6 +116,7 @@ def simulate(
             error += float(np.abs(allocator.predicted_value() - rate_M).mean())
         if on_round is not None:
             view.waves, view.trained, view.value = waves, trained, value
+            view.tokens = np.concatenate(tokens) if tokens else None
             view.success_M, view.true_value_M = success_M, rate_M
             view.seconds |= dict(zip(("allocate", "rollout", "observe"), seconds, strict=True))
             on_round(view)

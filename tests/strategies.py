@@ -51,15 +51,29 @@ class Luck:
             np.array(num_responses, np.int64),
             np.array(reward_sum, np.float64),
             np.array(reward_sq_sum, np.float64) if self.graded else None,
+            None if self.problem.max_tokens is None else self.tokens(round_index, allocation),
         )
 
+    def tokens(self, round_index: int, allocation: Allocation) -> np.ndarray:
+        """Lengths of 0 to ``max_tokens``, each prompt with a longest of its own; at both ends often."""
+        totals = []
+        for prompt, units in zip(allocation.prompts.tolist(), allocation.units.tolist(), strict=True):
+            most = max(1, self.problem.max_tokens * (1 + (prompt + self.seed) % 4) // 4)
+            responses = range(units * self.problem.responses_per_unit)
+            coins = [self.coin(f"tokens/{round_index}", prompt, response) for response in responses]
+            totals.append(sum(min(most, int(coin * 1.3 * (most + 1))) for coin in coins))
+        return np.array(totals, np.int64)
+
     def reward(self, round_index: int, prompt: int, response: int) -> float:
-        key = f"{self.seed}/{round_index}/{prompt}/{response}".encode()
-        coin = (int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 11) * 2.0**-53
+        coin = self.coin(round_index, prompt, response)
         rate = self.rates[prompt]
         if not self.graded or rate in (0.0, 1.0):
             return float(coin < rate)
         return coin ** ((1.0 - rate) / rate)  # a Beta variable with mean `rate`
+
+    def coin(self, moment: object, prompt: int, response: int) -> float:
+        key = f"{self.seed}/{moment}/{prompt}/{response}".encode()
+        return (int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 11) * 2.0**-53
 
 
 def rewards_of(num_responses: Sequence[int], successes: Sequence[int]) -> Feedback:
@@ -112,7 +126,10 @@ def play(
         for wave in itertools.count():
             allocation = allocator.allocate()
             result.ledger.spend(allocation)
-            allocator.observe(allocation, luck(moment(problem, round_index, wave), allocation))
+            feedback = luck(moment(problem, round_index, wave), allocation)
+            if problem.token_budget is not None:
+                result.ledger.count_tokens(int(np.sum(feedback.num_tokens)))
+            allocator.observe(allocation, feedback)
             result.allocations.append(allocation)
             if allocation.last_wave:
                 break

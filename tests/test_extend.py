@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cerolab import AllocationProblem, BudgetLedger, available, make
+from cerolab import AllocationProblem, BudgetLedger, Feedback, available, make
 from cerolab.errors import InvalidValueError, ProtocolError
 from tests.strategies import (
     Luck,
@@ -265,3 +265,19 @@ def test_the_equal_share_follows_the_pool():
     with pytest.raises(InvalidValueError, match="num_new=-1"):
         PROBLEM.grown(-1)
     assert len(RATES) == PROBLEM.num_prompts
+
+
+def test_tokens_that_are_spent_stay_spent():
+    problem = AllocationProblem(
+        num_prompts=4, num_rounds=6, budget=24, capacity=4, max_units=2, token_budget=900, max_tokens=9
+    )
+    allocator, ledger = make("resolve", problem), BudgetLedger(problem)
+    allocation = allocator.allocate()
+    ledger.spend(allocation)
+    ledger.count_tokens(5 * allocation.num_units)
+    allocator.observe(allocation, Feedback(allocation.units, 0 * allocation.units, num_tokens=5 * allocation.units))
+    ledger.end_round(updated=True)
+    allocator.extend(3)
+    ledger.extend(3)
+    assert allocator.remaining_tokens == ledger.remaining_tokens == 900 - 5 * allocation.num_units
+    assert allocator.allocate().num_units > 0

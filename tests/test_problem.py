@@ -133,6 +133,6 @@ def test_the_even_pace_ends_at_the_budget_in_steps_within_capacity(problem):
 @given(problem=problems())
 def test_to_dict_makes_the_same_problem_again(problem):
     assert AllocationProblem(**problem.to_dict()) == problem
-    assert problem.to_dict() == asdict(problem)
+    assert problem.to_dict() == {name: value for name, value in asdict(problem).items() if value is not None}
     assert hash(AllocationProblem(**problem.to_dict())) == hash(problem)
     assert replace(problem, saturation=9.0) != problem

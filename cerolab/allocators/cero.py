@@ -129,7 +129,7 @@ class Cero(PosteriorAllocator[CeroOptions]):
 
     def _is_cut(self, allocation: Allocation) -> bool:
         """Whether the executed allocation may differ from the virtual one."""
-        return self.options.catch_up or allocation.num_units == self.remaining
+        return self.options.catch_up or allocation.num_units == self.affordable
 
     def _update_curvature(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         if self._update_posterior(allocation, feedback):

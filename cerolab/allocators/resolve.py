@@ -14,6 +14,8 @@ Rule: every round
 So optimism is not added by hand: an unlucky first streak keeps a prompt open as long as the prior says that it may
 pay, and a prompt that the pool's record marks as hopeless is left after the number of groups that is worth its price.
 The prior is learned from the pool (``prior="pool"``).
+Under a token budget a unit costs the tokens w_i that it is expected to (``cerolab.tokens``): the plan takes the units
+that gain the most a token, a prompt is open at the price xi w_i of its own units, and the even quota is one of tokens.
 Guarantee: none proved; its regret is measured against ``oracle.learner_bound``, the least that any learner can have.
 Worst case: rates that move against the record of the pool, so that closed prompts would be worth opening again; use
 ``forgetting`` < 1 there.
@@ -22,6 +24,7 @@ Worst case: rates that move against the record of the pool, so that closed promp
 |---|---|---|
 | q-hat | ``posterior.expected_variance`` | value of a rollout (6) |
 | xi | ``_plan()[1]`` | multiplier of the budget that is left |
+| w | ``_unit_tokens()`` | expected tokens of a unit, under a token budget |
 | u, S | evidence of the posterior in units, and successes | state of the stopping problem |
 """
 
@@ -31,12 +34,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy.special import betaincinv
 
-from cerolab import oracle, utility
+from cerolab import oracle, tokens, utility
 from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import whole_number
@@ -48,6 +51,7 @@ from cerolab.registry import register
 
 _NODES = 128  # of the prior, at its quantiles
 _PRICE_STEP = 0.05  # of the log price: the stopping problem is solved anew when the price has moved by about that
+_COST_STEPS = 10  # of those: expected lengths are told apart in steps of half a unit of their logarithm
 _MOST_STATES = 400  # responses that the stopping problem looks through
 
 
@@ -70,16 +74,19 @@ class ResolveOptions(PosteriorOptions):
 
 @register
 class Resolve(PosteriorAllocator[ResolveOptions]):
-    """State: the posterior, exposures int64 [M]. The plan and the open prompts follow from them."""
+    """State: the posterior, exposures int64 [M], tokens int64 [M] under a token budget. The rest follows from them."""
 
     name = "resolve"
     Options = ResolveOptions
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**PosteriorAllocator.limits, "tokens": (0, math.inf)}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: ResolveOptions):
         super().__init__(problem, seed, options)
         self.exposure_M: IntArray = np.zeros(problem.num_prompts, np.int64)
+        self.tokens_M: IntArray = np.zeros(problem.num_prompts, np.int64)
         self.rate_M = self.posterior.expected_variance()
         self._planned: tuple[IntArray, float] | None = None
+        self._dearer_M: FloatArray | None = None  # with the plan: price steps by which units are above the mean one
 
     def _select(self) -> Allocation:
         deficit_M, price = self._plan()
@@ -87,15 +94,34 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         open_M = self._open(price)
         # Above every deficit, and the fewer units the higher.
         score_M[open_M] = 2.0 * self.problem.horizon_exposure + 1.0 - self.exposure_M[open_M]
-        return best_allocation(score_M, self.ties, self.even_quota(), self.problem.max_units, floor=None)
+        if self.remaining_tokens is None:
+            return best_allocation(score_M, self.ties, self.even_quota(), self.problem.max_units, floor=None)
+        most, cost_M = min(self.even_quota(), self.affordable), self._unit_tokens()
+        best = best_allocation(score_M, self.ties, most, self.problem.max_units, floor=None)
+        rounds_left = self.problem.num_rounds - self.round_index
+        planned = float(deficit_M @ cost_M / deficit_M.sum()) if deficit_M.any() else float(cost_M.mean())
+        due = tokens.round_tokens(self.remaining_tokens, rounds_left, planned, self.problem)
+        return tokens.first_within(best, cost_M, due)
 
     def _plan(self) -> tuple[IntArray, float]:
-        """(units [M] that each prompt still gets of the budget left, the multiplier of that budget)."""
+        """(units [M] that each prompt still gets of the budget left, the multiplier of that budget a mean unit)."""
         if self._planned is None:
-            curvature_M = utility.curvature(self.rate_M, self.problem)
-            units_M, log_price = oracle.largest_gains(curvature_M, self.exposure_M, self._most_further, self.remaining)
-            self._planned = units_M, math.exp(log_price)
+            curvature_M, most = utility.curvature(self.rate_M, self.problem), self._most_further
+            units_M, log_price = oracle.largest_gains(curvature_M, self.exposure_M, most, self.remaining)
+            self._planned, self._dearer_M = (units_M, math.exp(log_price)), None
+            if self.remaining_tokens is not None:
+                cost_M, left = self._unit_tokens(), self.remaining_tokens
+                if units_M @ cost_M > left:  # else the budget of units is the tighter one
+                    units_M, log_price = oracle.largest_gains_per_token(
+                        curvature_M, self.exposure_M, most, cost_M, left
+                    )
+                    mean = float(cost_M.mean())
+                    self._planned = units_M, math.exp(log_price) * mean
+                    self._dearer_M = np.rint(np.log(cost_M / mean) / (_COST_STEPS * _PRICE_STEP)) * _COST_STEPS
         return self._planned
+
+    def _unit_tokens(self) -> FloatArray:
+        return tokens.expected_unit_tokens(self.tokens_M, self.exposure_M, self.problem)
 
     @property
     def _most_further(self) -> int:
@@ -103,18 +129,21 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         return (self.problem.num_rounds - self.round_index) * self.problem.max_units
 
     def _open(self, price: float) -> BoolArray:
-        """[M] whether one more unit of a prompt is worth more than the price, with what may be learned from it."""
+        """[M] whether one more unit is worth more than its price, with what may be learned; ``price`` of a mean one."""
         g = self.problem.responses_per_unit
         step = 0 if price <= 0 else round(math.log(price) / _PRICE_STEP)
         depth = max(1, min(self.options.depth, _MOST_STATES // g))
         # A power of two, so that it changes seldom; a find must still have rounds left to pay.
         most = 2.0 ** math.floor(math.log2(self._most_further))
-        table = _go_on(self.posterior.prior, step if price > 0 else None, self._graded_problem(), depth, most)
+        problem = self._graded_problem()
+        dearer_M = np.zeros(self.rate_M.size) if self._dearer_M is None else self._dearer_M
         units_M = np.rint(self.posterior.num_responses / g).astype(np.int64)
         successes_M = np.rint(self.posterior.reward_sum).astype(np.int64)
-        inside = units_M < table.shape[0]
-        at = np.minimum(units_M, table.shape[0] - 1), np.minimum(successes_M, table.shape[1] - 1)
-        found: BoolArray = inside & table[at]
+        found: BoolArray = np.zeros(units_M.size, np.bool_)
+        for dearer in np.unique(dearer_M):
+            table = _go_on(self.posterior.prior, step + int(dearer) if price > 0 else None, problem, depth, most)
+            at = np.minimum(units_M, table.shape[0] - 1), np.minimum(successes_M, table.shape[1] - 1)
+            found |= (dearer_M == dearer) & (units_M < table.shape[0]) & table[at]
         return found
 
     def _graded_problem(self) -> AllocationProblem:
@@ -129,6 +158,8 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         self._planned = None
         self.exposure_M[allocation.prompts] += allocation.units
+        if feedback.num_tokens is not None:
+            self.tokens_M[allocation.prompts] += feedback.num_tokens.astype(np.int64)
         if self._update_posterior(allocation, feedback):
             self.rate_M = self.posterior.expected_variance()
         else:
@@ -149,16 +180,18 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         }
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {**super()._arrays(), "exposure": self.exposure_M.copy()}
+        arrays = {**super()._arrays(), "exposure": self.exposure_M.copy()}
+        return arrays if self.remaining_tokens is None else {**arrays, "tokens": self.tokens_M.copy()}
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         super()._load_arrays(arrays)
         self._planned = None
         self.exposure_M = np.array(arrays["exposure"], np.int64)
+        self.tokens_M = np.array(arrays.get("tokens", np.zeros_like(self.exposure_M)), np.int64)
         self.rate_M = self.posterior.expected_variance()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _go_on(prior: Prior, price_step: int | None, problem: AllocationProblem, depth: int, most: float) -> BoolArray:
     """``StoppingPlan.go_on`` for a Beta prior and a price on a grid (None: units are free)."""
     a, b = (min(part, 1e4) for part in prior)

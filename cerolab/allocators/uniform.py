@@ -45,7 +45,7 @@ class Uniform(BaseAllocator[NoOptions]):
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         if allocation.num_groups:
-            self.epochs.advance()
+            self.epochs.advance(allocation.num_groups)
 
     def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {**super()._joined(own, start), **self.epochs.joined(own)}

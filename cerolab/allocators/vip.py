@@ -182,7 +182,7 @@ class Vip(PosteriorAllocator[VipOptions]):
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         if allocation.num_groups:
-            self.batches.epochs.advance()
+            self.batches.epochs.advance(allocation.num_groups)
         super()._learn(allocation, feedback)
         if self.process is not None:
             self.process.observe(allocation.prompts, feedback.num_responses, feedback.reward_sum)

@@ -1,6 +1,7 @@
 """Full-information optima: exact for fixed rates, also in a pool that grows, certified for rates along a known path.
 
 And what they are out of reach by: ``learner_bound``, the least regret of any policy that has to learn the rates.
+Under a token budget: ``solve_static_tokens``.
 """
 
 from cerolab.oracle.convex import solve_static_cvxpy
@@ -9,6 +10,7 @@ from cerolab.oracle.growing import solve_growing
 from cerolab.oracle.plan import feasible_plan, first_round_of_plan
 from cerolab.oracle.static import Optimum, checked_rates, largest_gains, solve_static, solve_static_continuous
 from cerolab.oracle.stopping import LearnerBound, StoppingPlan, learner_bound, solve_stopping
+from cerolab.oracle.tokens import largest_gains_per_token, solve_static_tokens
 
 __all__ = [
     "DynamicOptimum",
@@ -20,11 +22,13 @@ __all__ = [
     "feasible_plan",
     "first_round_of_plan",
     "largest_gains",
+    "largest_gains_per_token",
     "learner_bound",
     "solve_dynamic",
     "solve_growing",
     "solve_static",
     "solve_static_continuous",
     "solve_static_cvxpy",
+    "solve_static_tokens",
     "solve_stopping",
 ]

@@ -107,7 +107,7 @@ def largest_gains(c_M: FloatArray, start_M: IntArray, most: int | IntArray, budg
     high = float(first.max()) + 1.0  # no unit does
     at_low, at_high = cap, np.zeros(c.size)
     # Rounded up by a half on average, the counts are a water level: look first where it meets the budget.
-    _, probe, slope = _water_level(first + 0.5 * c, 1.0 / c, cap, float(budget))
+    _, probe, slope = water_level(first + 0.5 * c, 1.0 / c, cap, float(budget))
     step = (1.0 + c.size**0.5) / slope if slope > 0 else np.inf
     few = min(_MOST_CANDIDATES, 2 * c.size + 1024)
     while at_low.sum() - at_high.sum() > few:
@@ -148,22 +148,27 @@ def solve_static_continuous(rate: npt.ArrayLike, problem: AllocationProblem) -> 
         InvalidValueError: bad rates, see ``checked_rates``.
     """
     c_M = utility.curvature(checked_rates(rate, problem), problem)
-    most, budget = float(problem.horizon_exposure), float(problem.budget)
+    most_M = np.full(problem.num_prompts, float(problem.horizon_exposure))
+    return certified(c_M, *water_filling(c_M, most_M, float(problem.budget)), problem)
+
+
+def water_filling(c_M: FloatArray, most_M: FloatArray, budget: float) -> tuple[FloatArray, float]:
+    """z_i = clip(log(c_i/xi)/c_i, 0, most_i) with sum z = budget (21), and xi; all of ``most`` and 0 where it fits."""
     live = c_M > LEAST_CURVATURE
-    exposure_M = np.where(live, most, 0.0)
+    exposure_M = np.where(live, most_M, 0.0)
     if exposure_M.sum() <= budget:
-        return certified(c_M, exposure_M, 0.0, problem)
-    c = c_M[live]
+        return exposure_M, 0.0
+    c, most = c_M[live], most_M[live]
     top = np.log(c / c.max())  # relative to the best, so that levels near it are resolved finely
-    low, high, _ = _water_level(top, 1.0 / c, np.full(c.size, most), budget)
+    low, high, _ = water_level(top, 1.0 / c, most, budget)
     exposure, above = (np.clip((top - level) / c, 0.0, most) for level in (high, low))
     if low < high:  # neighbouring levels: what lies between gains the same to the last bit
         exposure += (above - exposure) * ((budget - exposure.sum()) / (above - exposure).sum())
     exposure_M[live] = exposure * min(1.0, budget / exposure.sum())
-    return certified(c_M, exposure_M, float(c.max() * np.exp(high)), problem)
+    return exposure_M, float(c.max() * np.exp(high))
 
 
-def _water_level(top: FloatArray, width: FloatArray, cap: FloatArray, budget: float) -> tuple[float, float, float]:
+def water_level(top: FloatArray, width: FloatArray, cap: FloatArray, budget: float) -> tuple[float, float, float]:
     """The level t at which sum_i clip((top_i - t) * width_i, 0, cap_i) meets the budget.
 
     The sum is piecewise linear and falls with t. Newton's method ends on the exact piece; where rounding keeps it

@@ -30,7 +30,7 @@ class RoundView:
         trained: bool [groups, in wave order], those that the policy is trained on.
         success_M, true_value_M: true success rates and reward variances [M] in the round; None in training.
         value: utility gained up to here; nan in training.
-        tokens: int64 [groups, in wave order] generated; None in the simulator.
+        tokens: int64 [groups, in wave order] generated; None in a simulation without lengths.
         seconds: by phase, see ``PHASES``.
     """
 

@@ -52,7 +52,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("trained_groups", "int64", "groups trained on"),
         Column("responses", "int64", "responses generated"),
         Column("reward_sum", "float64", "sum of rewards"),
-        Column("tokens", "int64", "tokens generated; 0 in the simulator"),
+        Column("tokens", "int64", "tokens generated; 0 in a simulation without lengths"),
         Column("updated", "bool", "whether the policy was updated"),
         Column("predicted_value_mean", "float64", "mean q-hat of the admitted prompts before the round", True),
         Column("observed_value_mean", "float64", "mean unbiased within-group reward variance of the round", True),
@@ -77,7 +77,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("predicted_value", "float64", "q-hat before the decision; nan where the method has none", True),
         Column("true_success", "float64", "true success rate; nan in training", True),
         Column("exposure_before", "int64", "units the prompt had before this round"),
-        Column("tokens", "int64", "tokens generated; 0 in the simulator"),
+        Column("tokens", "int64", "tokens generated; 0 in a simulation without lengths"),
         Column("trained", "bool", "whether the group was trained on"),
     ),
     "evals": (

@@ -35,7 +35,7 @@ class RunSettings:
         method, options: the allocator and its options.
         problem: ``AllocationProblem.to_dict()``.
         seed: the run's seed.
-        scenario: population, dynamics and rewards in the simulator; task and model in training.
+        scenario: population, dynamics, rewards and lengths in the simulator; task and model in training.
         detail: names of the tables that the run writes.
     """
 

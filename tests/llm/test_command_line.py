@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cerolab.cli import launch
+from cerolab.errors import InvalidValueError
 from cerolab.records import RunWriter, find_runs, provenance, read_run
 from llm import evaluate, train
 from llm.evaluate import EvaluateSettings
@@ -155,6 +156,16 @@ def test_a_run_that_another_process_is_at_is_refused(command, model, tmp_path):
     assert json.loads((session.directory / "run.json").read_text())["status"] == "running"
     status, text = command(train, "--model", model, "--out", tmp_path, *SMALL, "--quiet")
     assert status == 0, text
+
+
+def test_a_token_budget_is_the_problems_and_needs_the_longest_response():
+    plain = TrainSettings(num_prompts=100, max_new_tokens=64)
+    given = replace(plain, token_budget=100_000)
+    assert (given.problem(100).token_budget, given.problem(100).max_tokens) == (100_000, 64)
+    assert given.scenario() == plain.scenario()
+    assert "token_budget" not in plain.problem(100).to_dict()
+    with pytest.raises(InvalidValueError, match="max_new_tokens=0 is missing under token_budget=100000"):
+        replace(given, max_new_tokens=0).check()
 
 
 def test_the_plan_of_the_tiny_model(command):

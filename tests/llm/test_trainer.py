@@ -222,6 +222,26 @@ def test_the_ledger_counts_the_responses_that_were_made(tmp_path, method, sizes)
     assert exposure.tolist() == trainer.ledger.exposure_M.tolist()
 
 
+@pytest.mark.parametrize("method", ["uniform", "resolve", "dapo"])
+def test_a_token_budget_is_never_overspent_and_ends_the_training(tmp_path, method):
+    sizes = {"max_units": 2, "token_budget": 900, "max_tokens": 6}
+    trainer = allocated(tmp_path, method=method, problem_given=sizes)
+    rounds = Rounds()
+    trainer.on_round = rounds
+    run(trainer)
+    ledger, allocator = trainer.ledger, trainer.allocator
+    assert sum(int(tokens.sum()) for *_, tokens in rounds) == ledger.tokens <= 900
+    assert ledger.tokens > 700
+    assert allocator.remaining_tokens == ledger.remaining_tokens == 900 - ledger.tokens
+    assert allocator.done
+    assert ledger.remaining > 0  # units were left
+
+
+def test_responses_longer_than_the_token_budget_reserves_are_refused(tmp_path):
+    with pytest.raises(CerolabError, match="max_completion_length=6 is above max_tokens=5"):
+        allocated(tmp_path, problem_given={"token_budget": 900, "max_tokens": 5})
+
+
 def test_training_ends_when_the_budget_is_spent(tmp_path):
     sizes = problem(num_rounds=20, budget=24)
     from cerolab import Allocation

@@ -86,6 +86,49 @@ class NaiveResolve:
         return go(units, hits) > stop(units, hits)
 
 
+class NaiveTokenResolve(NaiveResolve):
+    """Under a token budget: what units cost, the price of a token, and the round's units, one at a time."""
+
+    def costs(self, tokens, exposures, most_unit_tokens: int) -> list[float]:
+        """Return the expected tokens of a unit of every prompt."""
+        means = [t / (z * self.g) for t, z in zip(tokens, exposures, strict=True) if z]
+        if not means:
+            return [float(most_unit_tokens)] * len(exposures)
+        pool = max(1.0, sum(means) / len(means))
+        return [self.g * (t + 4 * pool) / (z * self.g + 4) for t, z in zip(tokens, exposures, strict=True)]
+
+    def token_price(self, rates, exposures, costs, rounds_left: int, tokens: float) -> float:
+        """Return the gain a token at which the tokens left are laid out; by bisection on its logarithm."""
+        most = rounds_left * self.max_units
+        curves = [self.scale * q for q in rates]
+        gains = [math.log((1 - math.exp(-c)) / w) - c * z for c, z, w in zip(curves, exposures, costs, strict=True)]
+
+        def spent(level):
+            filled = [min(most, max(0.0, (x - level) / c + 0.5)) for x, c in zip(gains, curves, strict=True)]
+            return sum(w * z for w, z in zip(costs, filled, strict=True))
+
+        if most * sum(costs) <= tokens:
+            return 0.0
+        low, high = -200.0, 50.0
+        for _ in range(200):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if spent(middle) > tokens else (low, middle)
+        return math.exp(low)
+
+    def served(self, order, costs, due: float, most: int) -> list[tuple[int, int]]:
+        """Return (prompt, units) down the list: full groups of units while ``due`` tokens and ``most`` units last."""
+        pairs = []
+        for i in order:
+            got = 0
+            while got < self.max_units and most > 0 and due >= costs[i] * (1 - 1e-12):
+                got, most, due = got + 1, most - 1, due - costs[i]
+            if got:
+                pairs.append((i, got))
+            if got < self.max_units:
+                break
+        return pairs
+
+
 class NaiveRenew:
     """The worth of every prompt from its own story, kept as a list of (round, responses, hits)."""
 
