@@ -101,3 +101,15 @@ def test_what_is_within_the_tokens_of_a_round():
     for tokens, units in ((0.0, []), (99.0, []), (100.0, [1]), (219.0, [2, 1]), (220.5, [2, 2]), (221.0, [2, 2, 1])):
         assert first_within(wave, cost, tokens).units.tolist() == units
     assert first_within(Allocation.empty(), cost, 5.0).num_groups == 0
+
+
+def test_of_two_prompts_with_the_same_record_the_one_with_short_responses_stays_open_at_a_higher_price():
+    allocator = make("resolve", replace(PROBLEM, token_budget=6000), prior=(1.0, 1.0))
+    record = {"num_responses": np.full(3, 20.0), "reward_sum": np.full(3, 10.0), "exposure": np.full(3, 5)}
+    spent = {"tokens": np.array([40, 2000, 400]), "remaining": 45, "remaining_tokens": 6000 - 2440, "round_index": 4}
+    allocator.load_state_dict({**allocator.state_dict(), **record, **spent})
+    allocator._plan()
+    assert allocator._dearer_M.tolist() == [-30, 20, -10]  # costs of 34, 361 and 94 tokens, by half units of the log
+    highest = [max(price for price in np.geomspace(1e-4, 1, 99) if allocator._open(price)[i]) for i in range(3)]
+    assert highest[0] / highest[2] == pytest.approx(math.exp(1.0), rel=0.15)
+    assert highest[2] / highest[1] == pytest.approx(math.exp(1.5), rel=0.15)

@@ -76,6 +76,12 @@ def test_a_wave_that_the_tokens_may_not_pay_for_is_refused_and_one_that_they_do_
     assert ledger.remaining_tokens == 0
 
 
+def test_one_token_too_few_is_too_few():
+    ledger = BudgetLedger(replace(PROBLEM, token_budget=159))
+    with pytest.raises(OverspendError, match="4 units can cost 160 tokens, 159 left"):
+        ledger.spend(Allocation([0, 1], [2, 2]))
+
+
 def test_more_tokens_than_reserved_are_refused():
     ledger = BudgetLedger(PROBLEM)
     ledger.spend(Allocation([0], [1]))
@@ -297,3 +303,14 @@ def test_prompts_that_were_cut_off_are_next_in_the_epoch():
     first = [prompt for ((allocation, _),) in one_token for prompt in allocation.prompts.tolist()]
     assert len(served) >= 3
     assert served == first[: len(served)]
+
+
+def test_the_price_of_cero_moves_with_what_it_would_have_spent():
+    cut, free = (
+        make("cero", replace(PLAIN, num_rounds=6, budget=12, token_budget=tokens, max_tokens=10))
+        for tokens in (90, 10**9)
+    )
+    for allocator in (cut, free):
+        one_round(allocator, lambda _, a: Feedback(a.units * 4, a.units * 0, num_tokens=a.units))
+    assert (90 - cut.remaining_tokens, 10**9 - free.remaining_tokens) == (2, 5)
+    assert cut.price == free.price > 0.5
