@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from cerolab.workers import worker_count
 from sim.away import bring_home, code_digest, run_away
 from sim.task import RunFailedError, Task
 
-_RETRIES = 3  # of a task whose worker was lost; one that is lost every time is likely its own task's doing
+_RETRIES = 3  # of a task whose worker was lost; a run that kills every worker must end
 _OBJECT_STORE = 256 << 20  # bytes; results pass through one at a time, and Ray spills to disk what does not fit
 
 
@@ -68,7 +69,8 @@ class RayEngine:
         try:
             parcel = ray.get(reference)
         except ray.exceptions.RayTaskError as error:
-            raise RunFailedError(f"{task}: {type(error.cause).__name__}: {error.cause}") from error
+            reason = str(error.cause).partition("\n")[0]  # Ray's own errors go on with a traceback
+            raise RunFailedError(f"{task}: {type(error.cause).__name__}: {reason}") from error
         except ray.exceptions.RayError as error:
             raise RunFailedError(
                 f"{task}: its worker was lost {_RETRIES + 1} times (out of memory? lower --workers): "
@@ -91,10 +93,20 @@ class RayEngine:
             options |= {"num_cpus": worker_count(workers), "include_dashboard": False}
             options["object_store_memory"] = _OBJECT_STORE
         try:
+            _knock(address)
             ray.init(address=address, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise InvalidValueError("address", address, f"leads to no usable Ray cluster: {error}", "mend it") from None
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InvalidValueError(
+                "address", address, f"leads to no usable Ray cluster: {error}", "give HOST:PORT of ray start --head"
+            ) from None
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT; Ray itself waits for minutes, then ends the process."""
+    host, colon, port = address.rpartition(":")
+    if colon and "//" not in address:
+        socket.create_connection((host, int(port)), timeout=10).close()
