@@ -57,7 +57,9 @@ def run_in_parcels(tasks, stamp, workers, plugins):
     """An engine whose workers share no folder and no object with this process, and that ends with the longest."""
     for task in reversed(tasks):
         arguments = pickle.dumps((task, stamp, tuple(plugins), code_digest(tuple(plugins))))
+        before = pack_runs(task.directory)
         parcel = pickle.dumps(run_away(*pickle.loads(arguments)))
+        assert pack_runs(task.directory) == before
         yield bring_home(task, pickle.loads(parcel))
 
 
@@ -243,7 +245,7 @@ def test_as_many_tasks_at_a_time_as_asked_for(tmp_path, ray, workers, most):
 
 def test_a_failure_cancels_what_is_under_way_and_leaves_ray(tmp_path, ray, broken):
     given = settings(tmp_path, **SMALL | {"allocators": ("uniform", "broken")})
-    with pytest.raises(RunFailedError, match="broken on .*by design"):
+    with pytest.raises(RunFailedError, match=r"broken on .*by design"):
         sweep(given, workers=3, engine=RayEngine(), plugins=["broken_plugin"])
     assert len(ray.cancelled) == 2
     assert ray.started is None
@@ -308,7 +310,7 @@ def test_without_ray_the_command_says_what_to_install_and_writes_nothing(tmp_pat
         f"sys.argv[1:] = ['--quick', '--engine', 'ray', '--out', {str(tmp_path)!r}]; "
         f"runpy.run_module('sim.{command}', run_name='__main__')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "engine='ray' needs Ray, which is not installed" in done.stderr
     assert "pip install -e '.[ray]'" in done.stderr
