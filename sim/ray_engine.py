@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
-from cerolab.errors import InvalidValueError
+from cerolab.errors import CerolabError, InvalidValueError
 from cerolab.workers import worker_count
 from sim.away import bring_home, code_digest, run_away
 from sim.task import RunFailedError, Task
@@ -29,6 +29,7 @@ class RayEngine:
 
     Raises:
         InvalidValueError: Ray is not installed.
+        CerolabError: when tasks are given: the address leads nowhere, or Ray does not start here.
     """
 
     address: str | None = None
@@ -95,10 +96,13 @@ class RayEngine:
         try:
             _knock(address)
             ray.init(address=address, **options)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises bare ones too, as when it cannot start in time
+            ray.shutdown()
+            if address == "local":
+                raise CerolabError(f"Ray could not be started on this machine (overloaded?): {error}") from error
             raise InvalidValueError(
                 "address", address, f"leads to no usable Ray cluster: {error}", "give HOST:PORT of ray start --head"
-            ) from None
+            ) from error
         try:
             yield
         finally:

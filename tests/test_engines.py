@@ -289,6 +289,15 @@ def test_an_address_that_leads_nowhere_is_named(tmp_path, ray):
         sweep(settings(tmp_path, **SMALL), engine=RayEngine("head:6379"))
 
 
+def test_a_ray_that_does_not_start_here_is_an_error_of_ours(tmp_path, ray):
+    def give_up(**_):
+        raise Exception("The current node timed out during startup.")
+
+    ray.init = give_up
+    with pytest.raises(CerolabError, match=r"could not be started on this machine \(overloaded\?\): The current node"):
+        sweep(settings(tmp_path, **SMALL), engine=RayEngine())
+
+
 def test_an_address_that_nobody_answers_is_named_at_once(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
