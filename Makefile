@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types slow vllm bench golden results study paper clean
+.PHONY: help install demo test lint types slow vllm ray bench golden results study paper clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ slow: $(STAMP)  ## all tests, slow ones too, with 2,000 random examples each: an
 
 vllm:  ## vLLM on the CPU: separate environment, 4.3 GB
 	.ci/vllm
+
+ray: $(STAMP)  ## --engine ray on a real cluster of two workers: installs Ray into .venv, then its tests, minutes
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[ray]'
+	$(BIN)/python -m pytest -m slow tests/test_ray.py
 
 bench: $(STAMP)  ## time the scheduler, the oracle and the simulator; writes results/bench
 	$(BIN)/python -m benchmarks.run

@@ -12,6 +12,7 @@ from rich.console import Console
 from cerolab.cli import launch
 from cerolab.records.files import write_text
 from sim.engine import run_experiment
+from sim.engine_settings import EngineSettings
 from sim.leaderboard_settings import QUICK, LeaderboardSettings
 
 HELP = """Run every registered allocator in the same worlds, at equal responses, and rank them.
@@ -27,21 +28,19 @@ Example: python -m sim.leaderboard --name mine --plugins my_allocator --seeds 5
 
 def leaderboard(
     settings: Annotated[LeaderboardSettings, Parameter(name="*")] = LeaderboardSettings(),  # noqa: B008
+    machines: Annotated[EngineSettings, Parameter(name="*")] = EngineSettings(),  # noqa: B008
     *,
-    workers: int | None = None,
     quiet: bool = False,
 ) -> None:
     """Run what is missing, then rank.
 
     Parameters
     ----------
-    workers
-        Processes; by default one a core.
     quiet
         No progress bar.
     """
     began = time.perf_counter()
-    ran = run_experiment(settings, workers=workers, quiet=quiet)
+    ran = run_experiment(settings, workers=machines.workers, quiet=quiet, engine=machines.choose())
     _report(settings.directory)
     Console().print(f"{ran} runs in {time.perf_counter() - began:.0f} s; records in {settings.directory}")
 

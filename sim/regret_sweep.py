@@ -12,6 +12,7 @@ from rich.console import Console
 from cerolab.cli import launch
 from cerolab.records.files import write_text
 from sim.engine import run_experiment
+from sim.engine_settings import EngineSettings
 from sim.sweep_settings import QUICK, SweepSettings
 
 HELP = """Measure the regret of rollout allocators against the exact offline optimum.
@@ -27,8 +28,8 @@ Example: python -m sim.regret_sweep --name mine --allocators cero "cero(forgetti
 
 def regret_sweep(
     settings: Annotated[SweepSettings, Parameter(name="*")] = SweepSettings(),  # noqa: B008
+    machines: Annotated[EngineSettings, Parameter(name="*")] = EngineSettings(),  # noqa: B008
     *,
-    workers: int | None = None,
     figures: Path | None = None,
     quiet: bool = False,
 ) -> None:
@@ -36,15 +37,13 @@ def regret_sweep(
 
     Parameters
     ----------
-    workers
-        Processes; by default one a core.
     figures
         Folder of the figures; by default OUT/sim/NAME/figures.
     quiet
         No progress bar.
     """
     began = time.perf_counter()
-    ran = run_experiment(settings, settings.detail, workers, quiet)
+    ran = run_experiment(settings, settings.detail, machines.workers, quiet, machines.choose())
     _report(settings.directory, figures or settings.directory / "figures")
     Console().print(f"{ran} runs in {time.perf_counter() - began:.0f} s; records in {settings.directory}")
 

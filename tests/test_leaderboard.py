@@ -22,9 +22,10 @@ from cerolab import BaseAllocator, oracle, register, registry
 from cerolab.errors import InvalidValueError, RecordError, UnknownNameError
 from cerolab.method import Method
 from cerolab.records import claim_directory, pack_experiment, read_infos
-from sim.engine import RunFailedError, run_cells
+from sim.engine import run_cells
 from sim.leaderboard_settings import FITTED, QUICK, LeaderboardSettings, parse_scenario
 from sim.populations import parse_population
+from sim.task import RunFailedError
 from tests.test_analysis_data import make_info, write_infos
 
 # Regret per prompt by seed: resolve is surely first on beta(1, 1); on beta(2, 2) it only seems to be.

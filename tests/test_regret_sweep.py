@@ -13,8 +13,9 @@ from cerolab import registry
 from cerolab.errors import CerolabError
 from cerolab.method import Method
 from cerolab.records import claim_directory, method_label, read_infos
-from sim.engine import RunFailedError, run_cells
+from sim.engine import run_cells
 from sim.sweep_settings import QUICK, SweepSettings
+from sim.task import RunFailedError
 
 TINY = {
     "name": "tiny",

@@ -6,10 +6,11 @@ A run is a directory ``<source>/<experiment>/<run_id>/`` with ``run.json`` and t
 
 from cerolab.records.experiment import claim_directory
 from cerolab.records.pack import PACKED_FILE, pack_experiment, pack_tables, read_infos, read_rows
-from cerolab.records.provenance import provenance
+from cerolab.records.provenance import host_facts, provenance
 from cerolab.records.reader import Run, find_runs, read_run, read_schedule
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings, method_label
+from cerolab.records.transport import pack_runs, place_run
 from cerolab.records.writer import RunWriter
 
 __all__ = [
@@ -21,9 +22,12 @@ __all__ = [
     "RunWriter",
     "claim_directory",
     "find_runs",
+    "host_facts",
     "method_label",
     "pack_experiment",
+    "pack_runs",
     "pack_tables",
+    "place_run",
     "provenance",
     "read_infos",
     "read_rows",

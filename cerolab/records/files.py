@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,31 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def make_folder(path: Path, fill: Callable[[Path], object]) -> None:
+    """Let ``fill`` fill a folder aside, then rename it to ``path``, so that a kill leaves all of it or nothing.
+
+    Raises:
+        OSError: it cannot be made, or ``path`` exists.
+        Whatever ``fill`` raises; nothing is left behind.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(aside, ignore_errors=True)  # of a killed process with the same number
+    try:
+        aside.mkdir(parents=True)
+        fill(aside)
+        aside.rename(path)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder; a kill leaves it as it was, or none of that name."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.removed.partial")
+    path.rename(aside)
+    shutil.rmtree(aside)
 
 
 class Lock:
@@ -72,7 +98,12 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    write_atomically(path, lambda stream: stream.write(text.encode()))
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically."""
+    write_atomically(path, lambda stream: stream.write(content))
 
 
 def read_json(path: Path) -> dict[str, Any]:

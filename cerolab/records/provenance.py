@@ -15,20 +15,26 @@ _PACKAGES = ("cerolab", "numpy", "scipy", "cvxpy", "pandas", "pyarrow", "torch",
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Commit (None outside a checkout) and whether the tree differs from it, versions, machine facts; JSON-ready."""
+    """Commit (None outside a checkout) and whether the tree differs from it, and host facts; JSON-ready."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        # Results are written while the code runs: only the code counts.
+        "dirty": bool(_git("status", "--porcelain", "--", ":(top)*.py", ":(top)pyproject.toml")),
+        **host_facts(),
+    }
+
+
+@cache
+def host_facts() -> dict[str, Any]:
+    """The part of provenance that depends on the machine which does a run: versions and machine facts."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return {
-        "commit": _git("rev-parse", "HEAD"),
-        # Results are written while the code runs: only the code counts.
-        "dirty": bool(_git("status", "--porcelain", "--", ":(top)*.py", ":(top)pyproject.toml")),
-        "versions": versions,
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
-    }
+    machine = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+    return {"versions": versions, "machine": machine}
 
 
 def _git(*arguments: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cerolab.errors import RecordError
-from cerolab.records.files import Lock, read_json, write_json
+from cerolab.records.files import Lock, make_folder, read_json, write_json
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
 from cerolab.records.tables import read_table, to_arrow, write_table
@@ -77,13 +76,9 @@ class RunWriter:
         Returns:
             False where another process made the folder first; the lock then decides.
         """
-        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
-            aside.mkdir(parents=True)
-            write_json(aside / "run.json", self._info)
-            aside.rename(self.path)
+            make_folder(self.path, lambda folder: write_json(folder / "run.json", self._info))
         except OSError as error:
-            shutil.rmtree(aside, ignore_errors=True)
             if not self.path.exists():
                 raise RecordError(f"cannot create {self.path}: {error.strerror}") from error
             return False
