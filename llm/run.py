@@ -26,12 +26,13 @@ from llm.grpo_settings import grpo_config
 from llm.oracle_rates import MeasuredRates
 from llm.prefill import share_prefill
 from llm.processes import is_first
-from llm.prompting import prompt_of, text_of
+from llm.prompting import prompt_of
 from llm.recorder import TrainRecorder
+from llm.rewards import graded_by
 from llm.sampling import Generate, transformers_generate
 from llm.session import Session, run_settings
 from llm.settings import TrainSettings
-from llm.tasks import Task
+from llm.time_limit import check_thread
 from llm.trainer import AllocatedGRPOTrainer
 
 
@@ -46,6 +47,7 @@ def run_training(session: Session, quiet: bool = False) -> Path:
     """
     began = time.perf_counter()
     settings, main = session.settings, is_first()
+    check_thread(settings.reward_seconds)
     checkpoints = session.directory / "checkpoints"
     args = grpo_config(settings, session.problem, checkpoints, session.max_new_tokens, on_cpu())
     rates = MeasuredRates(lambda _: np.empty(0), settings.oracle_every, checkpoints)
@@ -95,7 +97,7 @@ def _trainer(session: Session, allocator: Allocator, args: GRPOConfig) -> Alloca
     with _engine(session):
         trainer = AllocatedGRPOTrainer(
             session.model,
-            _reward(session.task),
+            graded_by(session.task, settings.on_bad_reward, settings.reward_seconds),
             args,
             _dataset(session),
             allocator=allocator,
@@ -214,15 +216,6 @@ def _dataset(session: Session) -> Any:
             "row": list(range(len(session.task.train))),
         }
     )
-
-
-def _reward(task: Task) -> Any:
-    def correct(completions: list[Any], row: list[int], **_: Any) -> list[float]:
-        return [
-            task.verify(text_of(completion), task.train[at]) for completion, at in zip(completions, row, strict=True)
-        ]
-
-    return correct
 
 
 def _lora(settings: TrainSettings) -> Any:
