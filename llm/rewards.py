@@ -23,7 +23,7 @@ LogMetric = Callable[[str, float], None]
 
 
 class RewardError(CerolabError):
-    """A reward function raised, took too long, returned too few or too many rewards, or one that is no finite number."""
+    """A reward function raised, took too long, returned a wrong number of rewards, or one that is not finite."""
 
 
 def guarded(functions: Any, on_bad_reward: str, seconds: float = 0.0) -> list[Any]:

@@ -73,8 +73,13 @@ def run_training(session: Session, quiet: bool = False) -> Path:
             trainer.save_model(str(session.directory / "model"))
         if writer is not None:
             _finish(writer, recorder, allocator, session.problem, time.perf_counter() - began)
-            shutil.rmtree(checkpoints, ignore_errors=True)
+            remove_checkpoints(session)
     return session.directory
+
+
+def remove_checkpoints(session: Session) -> None:
+    """A finished run needs none; a kill in its last moment may have left them."""
+    shutil.rmtree(session.directory / "checkpoints", ignore_errors=True)
 
 
 @contextmanager
