@@ -8,6 +8,7 @@ never by a prefetching loader, so that it always knows the feedback of the round
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
+from transformers.trainer import TRAINER_STATE_NAME
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import shuffle_sequence_dict
 
@@ -375,6 +377,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         with reading(Path(resume_from_checkpoint)):
+            json.loads((Path(resume_from_checkpoint) / TRAINER_STATE_NAME).read_text())  # TRL reads it next
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, folder: str | None) -> None:

@@ -83,7 +83,7 @@ class Lock:
     def release(self) -> None:
         """Let go and remove the file; more than once does nothing."""
         if self._close.alive:
-            self._path.unlink(missing_ok=True)
+            _remove(self._path)
             self._close()
 
 

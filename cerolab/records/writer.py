@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -81,7 +82,8 @@ class RunWriter:
         Returns:
             False where another process made the folder first; the lock then decides.
         """
-        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        # Not by process id alone: a container gives the same ones again, also to who comes after a kill.
+        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
         try:
             aside.mkdir(parents=True)
             write_json(aside / "run.json", self._info)
