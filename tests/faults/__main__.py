@@ -86,7 +86,7 @@ def _killed(target: Target, scratch: Path, kills: int, cold: int, seed: int) -> 
         if number:
             folder = scratch / f"cold-{is_cold}"
             folder.mkdir()
-            tallies.append(kill_until_done(target, folder, number, seed, is_cold))
+            tallies.append(kill_until_done(target, folder, number, seed, is_cold, _progress))
     together = Tally()
     for tally in tallies:
         together.kills += tally.kills
@@ -104,6 +104,11 @@ def _killed(target: Target, scratch: Path, kills: int, cold: int, seed: int) -> 
         "mismatches": together.mismatches,
         "seconds": round(time.perf_counter() - began),
     }
+
+
+def _progress(tally: Tally) -> None:
+    kills, ends = tally.kills.total(), tally.runs
+    print(f"{kills} kills, brought to its end {ends} times, {len(tally.mismatches)} mismatches", flush=True)
 
 
 if __name__ == "__main__":
