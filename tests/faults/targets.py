@@ -13,7 +13,7 @@ from cerolab.records.files import read_json
 from tests.faults.records import differences
 
 SWEEP = {
-    "name": "tiny", "horizons": (10, 40), "num_prompts": 20, "seeds": 2, "populations": ("beta(1, 1)",),
+    "name": "tiny", "horizons": (10, 40), "num_prompts": 20, "seeds": 1, "populations": ("beta(1, 1)",),
     "allocators": ("cero", "uniform"), "ablations": ("cero(catch_up=true)",), "pool_sizes": (10,), "pool_horizon": 10,
     "drifts": (0.1,), "drift_prompts": 10, "drift_horizon": 10, "dynamics": ("learning(0.2)",),
     "dynamics_prompts": 20, "dynamics_horizon": 10, "detail": ("rounds", "groups", "evals", "pool"),
