@@ -120,7 +120,7 @@ def _read(folder: Path) -> dict[str, dict[str, Any]]:
         raise StateError(f"{folder} has no {FILE}: no checkpoint of an allocated training, or one cut short")
     states: dict[str, dict[str, Any]] = {owner: {} for owner in (*_STATES, "file")}
     try:
-        with np.load(file, allow_pickle=False) as saved:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
             for name in saved.files:
                 owner, key = name.split("/", 1)
                 states[owner][key] = saved[name]
