@@ -1,5 +1,6 @@
 """Command lines whose every setting can also stand in a YAML or TOML file."""
 
+import errno
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from cerolab import __version__
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 
 Tokens = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
+_NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)  # full, over quota, closed to us
 Config = Annotated[Path | None, Parameter(help="YAML or TOML file with settings by their long names.")]
 Preset = Annotated[str | None, Parameter(help="Settings that go together; options given beside it come first.")]
 Quick = Annotated[bool, Parameter(negative="", help="A small run, seconds.")]
@@ -28,7 +30,8 @@ def launch(
     """Parse the command line and call ``run``.
 
     The first source that has a setting wins: the command line, ``--config FILE``, the preset, the defaults. An error
-    of cerolab is printed as one message, exit status 1; Ctrl-C says how to go on, exit status 130.
+    of cerolab, or a disk that takes no more, is printed as one message, exit status 1; Ctrl-C says how to go on, exit
+    status 130.
 
     Args:
         run: takes its settings as keyword arguments or as one flattened dataclass.
@@ -68,6 +71,16 @@ def launch(
     except CerolabError as error:
         console.print(f"[bold red]error:[/] {_escaped(error)}", soft_wrap=True)
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        where = error.filename or "a file"
+        console.print(
+            f"[bold red]error:[/] {_escaped(where)}: {error.strerror}; make room or the place writable, then give the "
+            "same command again",
+            soft_wrap=True,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         console.print("stopped; start the same command again to go on where it was")
         sys.exit(130)
@@ -89,5 +102,5 @@ def _file(path: Path) -> Yaml | Toml:
     return source
 
 
-def _escaped(error: BaseException) -> str:
+def _escaped(error: object) -> str:
     return str(error).replace("[", r"\[")

@@ -1,8 +1,13 @@
-"""The allocator's state and the ledger's beside TRL's checkpoint: one file of plain arrays, written last."""
+"""The allocator's state and the ledger's beside TRL's checkpoint: one file of plain arrays, written last.
+
+It also holds size and CRC-32 of every other file of the checkpoint. So a checkpoint with this file was complete, and
+one that was damaged later is told from a whole one before anything of it is loaded.
+"""
 
 from __future__ import annotations
 
-import re
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +16,18 @@ import numpy as np
 from cerolab import Allocator, BudgetLedger
 from cerolab.errors import StateError
 from cerolab.records.files import write_atomically
+from llm.checkpoint_files import checksum, checksums, first_line, numbered
 
+logger = logging.getLogger(__name__)
 FILE = "allocator.npz"
+_STATES = ("allocator", "ledger")
 
 
 def save(folder: Path, allocator: Allocator, ledger: BudgetLedger) -> None:
     """Write both states into ``folder``; a checkpoint without this file was cut short."""
     states = {"allocator": allocator.state_dict(), "ledger": ledger.state_dict()}
     flat = {f"{owner}/{key}": np.asarray(value) for owner, state in states.items() for key, value in state.items()}
+    flat |= {f"file/{name}": np.array(pair) for name, pair in checksums(folder).items() if name != FILE}
     write_atomically(folder / FILE, lambda stream: np.savez(stream, **flat))  # type: ignore[arg-type]
 
 
@@ -26,30 +35,95 @@ def load(folder: Path, allocator: Allocator, ledger: BudgetLedger) -> None:
     """Continue both from ``folder``.
 
     Raises:
-        StateError: no such file, or a state of another run; nothing is changed.
+        StateError: no such file, a damaged one, or a state of another run; nothing is changed.
     """
-    file = folder / FILE
-    if not file.exists():
-        raise StateError(f"{folder} has no {FILE}: no checkpoint of an allocated training, or one cut short")
-    states: dict[str, dict[str, Any]] = {"allocator": {}, "ledger": {}}
-    with np.load(file, allow_pickle=False) as saved:
-        for name in saved.files:
-            owner, key = name.split("/", 1)
-            states[owner][key] = saved[name]
+    saved = _read(folder)
     before = ledger.state_dict()
-    ledger.load_state_dict(states["ledger"])
+    ledger.load_state_dict(saved["ledger"])
     try:
-        allocator.load_state_dict(states["allocator"])
+        allocator.load_state_dict(saved["allocator"])
     except StateError:
         ledger.load_state_dict(before)
         raise
 
 
 def latest(output_dir: Path) -> Path | None:
-    """The last whole checkpoint below ``output_dir``; None where there is none."""
-    found = [
-        (int(match.group(1)), path)
-        for path in output_dir.glob("checkpoint-*")
-        if (match := re.fullmatch(r"checkpoint-(\d+)", path.name)) and (path / FILE).exists()
-    ]
-    return max(found)[1] if found else None
+    """The last whole checkpoint below ``output_dir``; None where there is none.
+
+    Damaged ones are passed over with a warning that names the file.
+
+    Raises:
+        StateError: there are checkpoints, and all are damaged.
+    """
+    damage: list[str] = []
+    for path in reversed(_complete(output_dir)):
+        try:
+            verify(path)
+        except StateError as error:
+            damage.append(str(error))
+            continue
+        if damage:
+            logger.warning("%s; going on from %s", "; ".join(damage), path)
+        return path
+    if damage:
+        raise StateError(
+            f"no checkpoint is whole: {'; '.join(damage)}; restore these files, or remove {output_dir} to start the "
+            "run from its first round"
+        )
+    return None
+
+
+def verify(folder: Path) -> None:
+    """Compare the files of a checkpoint with what was saved.
+
+    Raises:
+        StateError: names the first file that is missing, cut short or altered.
+    """
+    for name, (size, crc) in _read(folder)["file"].items():  # of checkpoints of earlier versions nothing is known
+        path = folder / name
+        if not path.is_file():
+            raise StateError(f"{path} is missing")
+        found = path.stat().st_size
+        if found != size:
+            raise StateError(f"{path} is damaged: {found:,} bytes, {int(size):,} were saved")
+        if checksum(path)[1] != crc:
+            raise StateError(f"{path} is damaged: its checksum is not what was saved")
+
+
+def keep_newest(folder: Path, limit: int | None, protected: str | None = None) -> None:
+    """Remove checkpoints beside ``folder``, which was just saved: all but the last ``limit`` whole ones up to it.
+
+    TRL would do it before ``folder`` is whole, and would count those that never were.
+
+    Args:
+        folder: the newest checkpoint.
+        limit: how many to keep, with it; None or 0 keeps all.
+        protected: path of one that stays in any case.
+    """
+    if not limit:
+        return
+    ours = _complete(folder.parent)
+    kept = {*ours[: ours.index(folder) + 1][-limit:], folder.parent / Path(protected or "").name}
+    for path in numbered(folder.parent):
+        if path not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _complete(output_dir: Path) -> list[Path]:
+    return [path for path in numbered(output_dir) if (path / FILE).exists()]
+
+
+def _read(folder: Path) -> dict[str, dict[str, Any]]:
+    """What ``save`` wrote, by owner; pickles are refused."""
+    file = folder / FILE
+    if not file.exists():
+        raise StateError(f"{folder} has no {FILE}: no checkpoint of an allocated training, or one cut short")
+    states: dict[str, dict[str, Any]] = {owner: {} for owner in (*_STATES, "file")}
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
+            for name in saved.files:
+                owner, key = name.split("/", 1)
+                states[owner][key] = saved[name]
+    except Exception as error:  # zipfile and numpy raise many kinds for damaged bytes
+        raise StateError(f"{file} is damaged: {first_line(error)}") from error
+    return states

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cerolab.allocation import FloatArray
+from cerolab.errors import StateError
 from cerolab.records.files import write_atomically
 
 
@@ -40,10 +41,19 @@ class MeasuredRates:
         if self._known is None or due != self._made:
             file = self._folder / f"rates-{due}.npy"
             if round_index % self._every and file.exists():  # resumed between two measurements
-                success = np.load(file)
+                success = _kept(file)
             else:
                 success = self.measure(round_index)
                 self._folder.mkdir(parents=True, exist_ok=True)
                 write_atomically(file, lambda stream: np.save(stream, success))
             self._known, self._made = success * (1.0 - success), due
         return self._known
+
+
+def _kept(file: Path) -> FloatArray:
+    try:
+        return np.asarray(np.load(file, allow_pickle=False), np.float64)
+    except (OSError, ValueError, EOFError) as error:
+        raise StateError(
+            f"{file} is damaged ({error}); restore it, or remove {file.parent} to start the run from its first round"
+        ) from None

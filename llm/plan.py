@@ -73,8 +73,9 @@ def _model(name: str) -> tuple[int | None, Any, str]:
         made = sorted(cache_directory().glob("smollm2-*")) if name == "smollm2" else [model_path(name)]
         path = str(made[0]) if made else "smollm2-135M"
         try:
-            config = AutoConfig.from_pretrained(path, local_files_only=True)
-            tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", local_files_only=True)
+            options = {"local_files_only": True, "trust_remote_code": False}  # a plan runs nothing of the model's
+            config = AutoConfig.from_pretrained(path, **options)
+            tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **options)
         except (OSError, ValueError) as error:
             if Path(path).is_dir():
                 problem = f"cannot be loaded ({' '.join(str(error).split())[:200]})"

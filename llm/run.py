@@ -26,12 +26,13 @@ from llm.grpo_settings import grpo_config
 from llm.oracle_rates import MeasuredRates
 from llm.prefill import share_prefill
 from llm.processes import is_first
-from llm.prompting import prompt_of, text_of
+from llm.prompting import prompt_of
 from llm.recorder import TrainRecorder
+from llm.rewards import graded_by
 from llm.sampling import Generate, transformers_generate
 from llm.session import Session, run_settings
 from llm.settings import TrainSettings
-from llm.tasks import Task
+from llm.time_limit import check_thread
 from llm.trainer import AllocatedGRPOTrainer
 
 
@@ -46,6 +47,7 @@ def run_training(session: Session, quiet: bool = False) -> Path:
     """
     began = time.perf_counter()
     settings, main = session.settings, is_first()
+    check_thread(settings.reward_seconds)
     checkpoints = session.directory / "checkpoints"
     args = grpo_config(settings, session.problem, checkpoints, session.max_new_tokens, on_cpu())
     rates = MeasuredRates(lambda _: np.empty(0), settings.oracle_every, checkpoints)
@@ -71,8 +73,13 @@ def run_training(session: Session, quiet: bool = False) -> Path:
             trainer.save_model(str(session.directory / "model"))
         if writer is not None:
             _finish(writer, recorder, allocator, session.problem, time.perf_counter() - began)
-            shutil.rmtree(checkpoints, ignore_errors=True)
+            remove_checkpoints(session)
     return session.directory
+
+
+def remove_checkpoints(session: Session) -> None:
+    """A finished run needs none; a kill in its last moment may have left them."""
+    shutil.rmtree(session.directory / "checkpoints", ignore_errors=True)
 
 
 @contextmanager
@@ -95,7 +102,7 @@ def _trainer(session: Session, allocator: Allocator, args: GRPOConfig) -> Alloca
     with _engine(session):
         trainer = AllocatedGRPOTrainer(
             session.model,
-            _reward(session.task),
+            graded_by(session.task, settings.on_bad_reward, settings.reward_seconds),
             args,
             _dataset(session),
             allocator=allocator,
@@ -214,15 +221,6 @@ def _dataset(session: Session) -> Any:
             "row": list(range(len(session.task.train))),
         }
     )
-
-
-def _reward(task: Task) -> Any:
-    def correct(completions: list[Any], row: list[int], **_: Any) -> list[float]:
-        return [
-            task.verify(text_of(completion), task.train[at]) for completion, at in zip(completions, row, strict=True)
-        ]
-
-    return correct
 
 
 def _lora(settings: TrainSettings) -> Any:

@@ -82,7 +82,7 @@ def prepare(settings: TrainSettings) -> Session:
         keep_freed_memory()
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    model, tokenizer = load_model(settings.model, settings.dtype, settings.attention)
+    model, tokenizer = load_model(settings.model, settings.dtype, settings.attention, settings.trust_remote_code)
     task = load_fitting(settings.task, settings, tokenizer)
     evaluation_task = task
     if settings.eval_task is not None:

@@ -33,6 +33,8 @@ class TrainSettings:
         Of sampling, of the allocator, and of LoRA's weights.
     model
         tiny, smollm2, a Hugging Face name or a local folder.
+    trust_remote_code
+        Run code that a model brings along; without it such a model is refused.
     dtype
         Of the weights: float32 or bfloat16.
     attention
@@ -113,6 +115,8 @@ class TrainSettings:
         Less memory, more time.
     on_bad_reward
         error, or skip: leave ungraded what a reward function fails on, with a count.
+    reward_seconds
+        Seconds that grading one response may take before it counts as failed; 0 for no limit.
     eval_every
         Rounds between evaluations; 0 evaluates before and after only.
     eval_samples
@@ -143,6 +147,7 @@ class TrainSettings:
     plugins: tuple[str, ...] = ()
     seed: int = 0
     model: str = "tiny"
+    trust_remote_code: bool = False
     dtype: str = "float32"
     attention: str | None = None
     lora_rank: int = 0
@@ -186,6 +191,7 @@ class TrainSettings:
     bf16: bool = True
     gradient_checkpointing: bool = False
     on_bad_reward: str = "error"
+    reward_seconds: float = 0.0
     eval_every: int = 10
     eval_samples: int = 0
     final_samples: int = 16
@@ -218,7 +224,8 @@ class TrainSettings:
             if getattr(self, name) < 1:
                 raise InvalidValueError(name, getattr(self, name), "is below 1", "use a positive whole number")
         for name in ("num_prompts", "num_heldout", "token_budget", "capacity", "eval_every", "eval_samples",
-                     "final_samples", "threads", "lora_rank", "max_new_tokens", "warmup_rounds"):  # fmt: skip
+                     "final_samples", "threads", "lora_rank", "max_new_tokens", "warmup_rounds",
+                     "reward_seconds"):  # fmt: skip
             if getattr(self, name) < 0:
                 raise InvalidValueError(name, getattr(self, name), "is negative", "use 0 or more")
         if self.responses_per_unit < 2 and self.max_units < 2:
@@ -265,6 +272,8 @@ class TrainSettings:
     def scenario(self) -> dict[str, Any]:
         """What the run's outcome depends on besides the allocator, its problem and the seed; JSON-ready."""
         kept = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _NOT_SCENARIO}
+        if not self.trust_remote_code:
+            del kept["trust_remote_code"]  # so that run ids stay what they were
         return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
 
 
@@ -272,5 +281,5 @@ class TrainSettings:
 _NOT_SCENARIO = frozenset(
     {"name", "out", "allocator", "plugins", "seed", "num_prompts", "num_rounds", "budget", "token_budget", "capacity",
      "max_units", "responses_per_unit", "saturation", "report_to", "logging_rounds", "threads", "save_every",
-     "save_model", "vllm_url", "vllm_memory", "strict"}
+     "save_model", "vllm_url", "vllm_memory", "strict", "reward_seconds"}
 )  # fmt: skip

@@ -195,13 +195,15 @@ def _train(chains: list[Chain], workers: int, total: int, name: str, quiet: bool
 
 
 def _train_chain(chain: Chain) -> int:
-    from llm.run import run_training
+    from llm.run import remove_checkpoints, run_training
     from llm.session import prepare
 
     for settings in chain:
         try:
             session = prepare(settings)
-            if not session.finished:
+            if session.finished:
+                remove_checkpoints(session)
+            else:
                 run_training(session, quiet=True)
         except Exception as error:
             raise CerolabError(

@@ -53,12 +53,13 @@ def train(
             table.add_row(name, text)
         console.print(table)
         return
-    from llm.run import run_training
+    from llm.run import remove_checkpoints, run_training
     from llm.session import prepare
 
     session = prepare(settings)
     if session.finished:
         console.print(f"this run is finished already: {session.directory}")
+        remove_checkpoints(session)
     else:
         run_training(session, quiet)
     if not is_first():  # the first process reports; only it knows when the record is whole

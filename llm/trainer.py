@@ -8,6 +8,7 @@ never by a prefetching loader, so that it always knows the feedback of the round
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
+from transformers.trainer import TRAINER_STATE_NAME
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import shuffle_sequence_dict
 
@@ -31,10 +33,12 @@ from cerolab.records.rounds import RoundView
 from llm import checkpoint
 from llm.advantages import combined_reward, round_advantages
 from llm.batches import Rows, deal, join, pick, trim, worth_training
+from llm.checkpoint_files import reading, writing
 from llm.compatibility import check_settings, steps_per_round
 from llm.feedback import wave_feedback
 from llm.layout import Layout, local_rows
 from llm.rewards import guarded
+from llm.time_limit import check_thread
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         skip_zero_advantage: leave out the rows of groups whose rewards are all the same, where that changes nothing
             but the time (no KL, loss not "bnpo", no entropy quantile).
         on_bad_reward: "error", or "skip" to leave ungraded what a reward function fails on; see ``llm.rewards``.
+        reward_seconds: that a call of a reward function may take before it counts as failed; 0 for no limit.
         on_round: called with a ``RoundView`` when a round is over, after its update.
 
     Attributes:
@@ -82,6 +87,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         advantage_clip: float | None = None,
         skip_zero_advantage: bool = True,
         on_bad_reward: str = "error",
+        reward_seconds: float = 0.0,
         on_round: Callable[[RoundView], None] | None = None,
         **trl: Any,
     ) -> None:
@@ -93,7 +99,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         args.max_steps = allocator.problem.num_rounds * self.steps_per_round
         self._calls_per_round = args.steps_per_generation * args.num_iterations
         self._on_bad_reward, self.on_round, self._advantage_clip = on_bad_reward, on_round, advantage_clip
-        super().__init__(model, guarded(reward_funcs, on_bad_reward), args=args, train_dataset=train_dataset, **trl)
+        check_thread(reward_seconds)
+        reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
+        super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
         self.num_generations = 1  # one row a response in every engine; groups are ours
         self._feedback_column = self._column_of(feedback_reward)
         self._may_skip = (
@@ -353,16 +361,38 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's, then the allocator's state and the ledger's as its last file."""
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()  # each process writes its random numbers
+        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            with writing(folder):
+                (folder / checkpoint.FILE).unlink(
+                    missing_ok=True
+                )  # one that is written anew is not whole until the end
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()  # each process writes its random numbers
+                if self.args.should_save:
+                    checkpoint.save(folder, self.allocator, self.ledger)
+        finally:
+            self.args.save_total_limit = limit
         if self.args.should_save:
-            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-            checkpoint.save(folder, self.allocator, self.ledger)
+            checkpoint.keep_newest(folder, limit, self.state.best_model_checkpoint)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        with reading(Path(resume_from_checkpoint)):
+            json.loads((Path(resume_from_checkpoint) / TRAINER_STATE_NAME).read_text())  # TRL reads it next
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, folder: str | None) -> None:
-        super()._load_optimizer_and_scheduler(folder)
+        if folder is None:
+            return
+        with reading(Path(folder)):
+            super()._load_optimizer_and_scheduler(folder)
+        checkpoint.load(Path(folder), self.allocator, self.ledger)
+
+    def _load_rng_state(self, folder: str | None) -> None:
         if folder is not None:
-            checkpoint.load(Path(folder), self.allocator, self.ledger)
+            with reading(Path(folder)):
+                super()._load_rng_state(folder)
 
 
 def _rows_of(view: RoundView, responses_per_unit: int) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,10 +35,10 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise RecordError(f"cannot write {path}: {error.strerror or error}; the file before it is unchanged") from error
+        _remove(aside)
+        raise cannot_write(path, error, "the file before it is unchanged") from error
     except BaseException:
-        aside.unlink(missing_ok=True)
+        _remove(aside)
         raise
 
 
@@ -47,8 +49,8 @@ def make_folder(path: Path, fill: Callable[[Path], object]) -> None:
         OSError: it cannot be made, or ``path`` exists.
         Whatever ``fill`` raises; nothing is left behind.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(aside, ignore_errors=True)  # of a killed process with the same number
+    # Not by process id alone: a container gives the same ones again, also to who comes after a kill.
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         aside.mkdir(parents=True)
         fill(aside)
@@ -65,16 +67,37 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(aside)
 
 
+def cannot_write(path: Path, error: OSError, state: str = "what was there is unchanged") -> RecordError:
+    """The error for a full disk or a place that cannot be written: what failed, what is left, what to do."""
+    return RecordError(
+        f"cannot write {path}: {error.strerror or error}; {state}; make room or the place writable, then give the same "
+        "command again, or choose another --out"
+    )
+
+
+def remedy(damaged: Path) -> str:
+    """What to do about a record that cannot be read."""
+    return f"restore it from a copy, or move {damaged} away and give the command that made it again"
+
+
+def _remove(aside: Path) -> None:
+    with suppress(OSError):  # the first error is the one to tell; a leftover is never read
+        aside.unlink(missing_ok=True)
+
+
 class Lock:
     """A lock file held by one process at a time; the system lets go of it when the process dies.
 
     Raises:
-        RecordError: another process, or another writer in this one, holds it.
+        RecordError: another process, or another writer in this one, holds it; or it cannot be made.
     """
 
     def __init__(self, path: Path):
         self._path = path
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise cannot_write(path, error) from error
         self._close = weakref.finalize(self, os.close, handle)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,7 +110,7 @@ class Lock:
     def release(self) -> None:
         """Let go and remove the file; more than once does nothing."""
         if self._close.alive:
-            self._path.unlink(missing_ok=True)
+            _remove(self._path)
             self._close()
 
 
@@ -116,8 +139,8 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text())
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist; is {path.parent} a run directory?") from None
-    except (ValueError, OSError) as error:
-        raise RecordError(f"{path} cannot be read as JSON: {error}") from None
+    except (ValueError, OSError, RecursionError) as error:
+        raise RecordError(f"{path} cannot be read as JSON: {error}; {remedy(path.parent)}") from None
     if not isinstance(value, dict):
         raise RecordError(f"{path} holds no JSON object")
     return value

@@ -15,7 +15,7 @@ from cerolab.errors import RecordError
 from cerolab.records.files import write_atomically
 from cerolab.records.reader import Run, checked_info, find_runs, is_partial, read_run
 from cerolab.records.schema import TABLES, arrow_schema
-from cerolab.records.tables import read_table, write_table
+from cerolab.records.tables import damaged, read_table, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +61,7 @@ def read_infos(directory: Path | str) -> dict[str, dict[str, Any]]:
             rows = pq.read_table(packed)
             texts = rows["run_json"].to_pylist()
         except (pa.ArrowInvalid, OSError) as error:
-            raise RecordError(f"{packed} is truncated or no parquet file: {error}") from None
+            raise damaged(packed, error) from None
         except KeyError:
             raise RecordError(f"{packed}: column 'run_json' is missing; is it a packed experiment?") from None
         for number, text in enumerate(texts):

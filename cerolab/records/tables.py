@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cerolab.errors import RecordError
-from cerolab.records.files import write_atomically
+from cerolab.records.files import remedy, write_atomically
 from cerolab.records.schema import TABLES, arrow_schema
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ def write_table(path: Path, data: pa.Table) -> None:
     write_atomically(path, lambda stream: pq.write_table(data, stream, compression="zstd"))
 
 
+def damaged(path: Path, error: Exception) -> RecordError:
+    """The error for bytes that are no parquet; a table belongs to the run whose run.json stands over it."""
+    owner = next((folder for folder in path.parents[:2] if (folder / "run.json").exists()), path)
+    return RecordError(f"{path} is truncated or no parquet file: {error}; {remedy(owner)}")
+
+
 def read_table(path: Path, table: str) -> pa.Table:
     """Read parquet and check it against the schema.
 
@@ -63,7 +69,7 @@ def read_table(path: Path, table: str) -> pa.Table:
     try:
         data = pq.read_table(path)
     except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as error:
-        raise RecordError(f"{path} is truncated or no parquet file: {error}") from None
+        raise damaged(path, error) from None
     schema = arrow_schema(table)
     for field in schema:
         if field.name not in data.column_names:

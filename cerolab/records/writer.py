@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cerolab.errors import RecordError
-from cerolab.records.files import Lock, make_folder, read_json, write_json
+from cerolab.records.files import Lock, cannot_write, make_folder, read_json, write_json
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
 from cerolab.records.tables import read_table, to_arrow, write_table
@@ -66,6 +67,9 @@ class RunWriter:
             if not created:
                 self._resume(resume_from)
                 write_json(self.path / "run.json", self._info)
+        except OSError as error:
+            self._lock.release()
+            raise cannot_write(self.path, error) from error
         except BaseException:
             self._lock.release()
             raise
@@ -80,7 +84,7 @@ class RunWriter:
             make_folder(self.path, lambda folder: write_json(folder / "run.json", self._info))
         except OSError as error:
             if not self.path.exists():
-                raise RecordError(f"cannot create {self.path}: {error.strerror}") from error
+                raise RecordError(f"cannot create {self.path}: {error.strerror}; choose another --out") from error
             return False
         return True
 
@@ -138,7 +142,10 @@ class RunWriter:
             if name == "rounds":
                 columns["pool_histogram"] = list(columns["pool_histogram"])
             parts = self.path / f"{name}.parts"
-            parts.mkdir(exist_ok=True)
+            try:
+                parts.mkdir(exist_ok=True)
+            except OSError as error:
+                raise cannot_write(parts, error) from error
             taken = [int(part.stem) for part in parts.glob("*.parquet")]
             write_table(parts / f"{max(taken, default=-1) + 1:06d}.parquet", to_arrow(name, columns))
             self._rows[name], self._num_rows[name] = {}, 0
@@ -176,8 +183,11 @@ class RunWriter:
     def fail(self, error: BaseException) -> None:
         """Mark the run failed, with the reason; it may be started again."""
         self._info |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-        write_json(self.path / "run.json", self._info)
-        self._lock.release()
+        try:
+            with suppress(RecordError):  # where nothing can be written, ``error`` is the one to hear of
+                write_json(self.path / "run.json", self._info)
+        finally:
+            self._lock.release()
 
 
 def _now() -> str:

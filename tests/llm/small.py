@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback, Qwen3Config, Qwen3ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
 from cerolab import AllocationProblem, make
+from llm.pretrain import _padded
+from llm.tasks import load_task
 from llm.tiny import tiny_config, tiny_tokenizer
 from llm.trainer import AllocatedGRPOTrainer
 
@@ -21,6 +25,22 @@ def small_model(seed: int = 0) -> Qwen3ForCausalLM:
     config._attn_implementation = "eager"
     torch.manual_seed(seed)
     return Qwen3ForCausalLM(config).float()
+
+
+def learned_model(folder: Path, num_prompts: int, num_heldout: int) -> Path:
+    """The small model, having learned arithmetic questions half by heart: some are easy, some hopeless."""
+    tokenizer, task, model = tiny_tokenizer(), load_task("arithmetic", num_prompts, num_heldout), small_model()
+    pairs = [(question.prompt, question.answer) for question in (*task.train, *task.heldout)]
+    batch, labels = _padded(pairs, tokenizer.get_vocab(), tokenizer.eos_token_id)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-2)
+    for _ in range(100):
+        loss = model(**batch, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def pool(num_prompts: int = NUM_PROMPTS) -> Dataset:
@@ -52,7 +72,7 @@ def problem(**given) -> AllocationProblem:
 def allocated(folder, allocator=None, method="uniform", problem_given=None, model=None, reward=digits, **given):
     """A trainer with its own keyword arguments taken out of ``given``; the rest are settings of TRL."""
     names = ("on_round", "on_bad_reward", "skip_zero_advantage", "advantage_clip", "feedback_reward", "peft_config",
-             "callbacks")  # fmt: skip
+             "callbacks", "reward_seconds")  # fmt: skip
     own = {name: given.pop(name) for name in names if name in given}
     allocator = allocator or make(method, problem(**(problem_given or {})), seed=0)
     trainer = AllocatedGRPOTrainer(

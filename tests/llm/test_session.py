@@ -26,13 +26,12 @@ from cerolab.records import find_runs, read_run
 from llm import checkpoint
 from llm.evaluation import Evaluator
 from llm.oracle_rates import MeasuredRates
-from llm.pretrain import _padded
 from llm.run import run_training
 from llm.session import prepare
 from llm.settings import TrainSettings
 from llm.tasks import load_task
 from llm.tiny import tiny_tokenizer
-from tests.llm.small import small_model
+from tests.llm.small import learned_model
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL, HELDOUT = 60, 26
@@ -40,20 +39,8 @@ POOL, HELDOUT = 60, 26
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
-    """The small model, having learned the pool half by heart: some questions are easy, some hopeless."""
-    folder, tokenizer, task = tmp_path_factory.mktemp("model"), tiny_tokenizer(), load_task("arithmetic", POOL, HELDOUT)
-    model = small_model()
-    pairs = [(question.prompt, question.answer) for question in (*task.train, *task.heldout)]
-    batch, labels = _padded(pairs, tokenizer.get_vocab(), tokenizer.eos_token_id)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-2)
-    for _ in range(100):
-        loss = model(**batch, labels=labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    """The small model, having learned the pool half by heart."""
+    return learned_model(tmp_path_factory.mktemp("model"), POOL, HELDOUT)
 
 
 def settings(model, out, **given):

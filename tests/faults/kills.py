@@ -1,0 +1,193 @@
+"""Kill a process at a random moment, start the same thing again, until it is done; then compare.
+
+Two kinds of moments: after a random time, sent from outside (imports, computing, resuming); and just before a random
+file operation, by the process itself (what happens in microseconds, and would hardly be hit by time).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+ROOT = Path(__file__).resolve().parents[2]
+_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
+_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+class Target(Protocol):
+    """What is killed."""
+
+    name: str
+
+    def run(self, out: Path) -> None:
+        """Do it, or go on with it, in this process."""
+
+    def command(self, out: Path) -> list[str]:
+        """The same from a shell."""
+
+    def state(self, out: Path) -> str:
+        """What a kill left, in words."""
+
+    def mismatches(self, out: Path, whole: Path, done: bool) -> list[str]:
+        """Differences between what counts as a result in ``out`` and the uninterrupted run; ``done``: it has ended."""
+
+
+@dataclass
+class Tally:
+    """What happened.
+
+    Attributes:
+        kills: by kind of moment.
+        states: what the kills left.
+        runs: times that the target was brought to its end.
+        mismatches: of all comparisons; must stay empty.
+    """
+
+    kills: Counter[str] = field(default_factory=Counter)
+    states: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    comparisons: int = 0
+    mismatches: list[str] = field(default_factory=list)
+
+
+def count_operations(reached: Callable[[int], None]) -> None:
+    """Call ``reached`` with 1, 2, ... before each operation of this process that changes files."""
+    number = 0
+
+    def hook(event: str, given: tuple[Any, ...]) -> None:
+        nonlocal number
+        if event in _CHANGES or (event == "open" and isinstance(given[2], int) and given[2] & _WRITE):
+            number += 1
+            reached(number)
+
+    sys.addaudithook(hook)
+
+
+def fork(work: Callable[[], object], log: Path) -> int:
+    """Start ``work`` in a child with everything imported; returns its process id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def kill_until_done(
+    target: Target,
+    scratch: Path,
+    kills: int,
+    seed: int,
+    cold: bool = False,
+    told: Callable[[Tally], object] | None = None,
+) -> Tally:
+    """Kill ``target`` at least so often, from its start and at each resume, and compare it with an uninterrupted run.
+
+    Args:
+        target: what to kill.
+        scratch: an empty folder.
+        kills: that many at least.
+        seed: of the moments.
+        cold: start a command of its own each time, in a fresh interpreter; else a child of this process.
+        told: called after every kill.
+
+    Raises:
+        RuntimeError: the target failed without having been killed; holds the end of its output.
+    """
+    rng, tally = random.Random(f"{target.name} {seed} {cold}"), Tally()
+    whole, counted = scratch / "whole", scratch / "operations"
+    seconds = _uninterrupted(target, whole, scratch / "log", counted, cold)
+    operations = 0 if cold else int(counted.read_text())
+    while tally.kills.total() < kills:
+        out, within = scratch / f"run-{tally.runs}", seconds
+        while True:
+            by_time = cold or rng.random() < 0.5
+            moment = rng.uniform(0, within) if by_time else rng.randint(1, operations)
+            code = _attempt(target, out, scratch / "log", moment, cold)
+            done = code == 0
+            if not done and code != -signal.SIGKILL:
+                raise RuntimeError(f"{target.name} failed ({code}):\n{(scratch / 'log').read_text()[-3000:]}")
+            tally.comparisons += 1
+            found = target.mismatches(out, whole, done)
+            tally.mismatches += [f"run {tally.runs}, kill {tally.kills.total()}: {one}" for one in found]
+            if done:
+                break
+            tally.kills["cold start, by time" if cold else "by time" if by_time else "at a file operation"] += 1
+            tally.states[target.state(out)] += 1
+            within *= 1.1  # a machine that has become slower must not keep it from ever ending
+            if told is not None:
+                told(tally)
+        tally.runs += 1
+    return tally
+
+
+def _uninterrupted(target: Target, out: Path, log: Path, counted: Path, cold: bool) -> float:
+    """Seconds of the target without a kill; writes the number of its file operations to ``counted``."""
+    if cold:
+        began = time.perf_counter()
+        _attempt(target, out, log, None, cold)
+        return time.perf_counter() - began
+    numbers = [0]
+
+    def count() -> None:
+        count_operations(lambda number: numbers.__setitem__(0, number))
+        target.run(out)
+        counted.write_text(str(numbers[0]))
+
+    began = time.perf_counter()
+    code = os.waitstatus_to_exitcode(os.waitpid(fork(count, log), 0)[1])
+    if code:
+        raise RuntimeError(f"{target.name} failed without a kill:\n{log.read_text()[-3000:]}")
+    return time.perf_counter() - began
+
+
+def _attempt(target: Target, out: Path, log: Path, moment: float | int | None, cold: bool) -> int:
+    """One start of the target, killed at ``moment`` (seconds, or whole: a file operation); returns its exit code."""
+    if cold:
+        with log.open("a") as output:
+            child = subprocess.Popen(
+                target.command(out), cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+            ).pid
+    elif isinstance(moment, int):
+        child = fork(lambda: _die_at(moment, lambda: target.run(out)), log)
+    else:
+        child = fork(lambda: target.run(out), log)
+    if isinstance(moment, float):
+        deadline = time.monotonic() + moment
+        while time.monotonic() < deadline:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.001)
+        os.killpg(child, signal.SIGKILL)  # with its workers
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _die_at(operation: int, work: Callable[[], object]) -> None:
+    def reached(number: int) -> None:
+        if number == operation:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    count_operations(reached)
+    work()
