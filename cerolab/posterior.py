@@ -212,10 +212,10 @@ def fit_prior(reward_sum: FloatArray, num_responses: FloatArray, most_weight: fl
     seen = num_responses > 0
     if not seen.any():
         return 1.0, 1.0
-    # A quarter of a response is fine enough for fractional counts.
-    counts = np.rint(4 * np.stack([reward_sum[seen], num_responses[seen] - reward_sum[seen]], axis=1)) / 4
-    pairs, weight = np.unique(counts, axis=0, return_counts=True)
-    successes, failures = pairs[:, 0], pairs[:, 1]
+    # A quarter of a response is fine enough for fractional counts; one number a pair sorts faster than two.
+    counts = np.rint(4 * np.stack([reward_sum[seen], num_responses[seen] - reward_sum[seen]])).astype(np.int64)
+    pairs, weight = np.unique((counts[0] << 31) + counts[1], return_counts=True)
+    successes, failures = (pairs >> 31) / 4, (pairs & ((1 << 31) - 1)) / 4
 
     def loss(log_prior: FloatArray) -> float:
         a, b = np.exp(log_prior)

@@ -109,7 +109,7 @@ def test_of_two_prompts_with_the_same_record_the_one_with_short_responses_stays_
     spent = {"tokens": np.array([40, 2000, 400]), "remaining": 45, "remaining_tokens": 6000 - 2440, "round_index": 4}
     allocator.load_state_dict({**allocator.state_dict(), **record, **spent})
     allocator._plan()
-    assert allocator._dearer_M.tolist() == [-30, 20, -10]  # costs of 34, 361 and 94 tokens, by half units of the log
+    assert allocator._dearer_C.tolist() == [-30, 20, -10]  # costs of 34, 361 and 94 tokens, by half units of the log
     highest = [max(price for price in np.geomspace(1e-4, 1, 99) if allocator._open(price)[i]) for i in range(3)]
     assert highest[0] / highest[2] == pytest.approx(math.exp(1.0), rel=0.15)
     assert highest[2] / highest[1] == pytest.approx(math.exp(1.5), rel=0.15)

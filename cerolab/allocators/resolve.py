@@ -11,6 +11,8 @@ Rule: every round
    since it depends on (units, successes) alone;
 3. the even quota goes to the open prompts, those with the fewest units first, then to the largest deficits of the plan.
 
+A plan depends on a prompt's exposure, responses and successes alone, so it is made once for all prompts that are alike
+(``cerolab.kinds``).
 So optimism is not added by hand: an unlucky first streak keeps a prompt open as long as the prior says that it may
 pay, and a prompt that the pool's record marks as hopeless is left after the number of groups that is worth its price.
 The prior is learned from the pool (``prior="pool"``).
@@ -32,27 +34,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy.special import betaincinv
+import numpy.typing as npt
 
-from cerolab import oracle, tokens, utility
+from cerolab import opening, oracle, tokens, utility
 from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import whole_number
 from cerolab.feedback import CheckedFeedback
+from cerolab.kinds import Kinds
 from cerolab.posterior import Prior, expected_variance
 from cerolab.problem import AllocationProblem
 from cerolab.projection import best_allocation
 from cerolab.registry import register
 
-_NODES = 128  # of the prior, at its quantiles
-_PRICE_STEP = 0.05  # of the log price: the stopping problem is solved anew when the price has moved by about that
-_COST_STEPS = 10  # of those: expected lengths are told apart in steps of half a unit of their logarithm
-_MOST_STATES = 400  # responses that the stopping problem looks through
+_COST_STEPS = 10  # of the price: expected lengths are told apart in steps of half a unit of their logarithm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,90 +83,123 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         super().__init__(problem, seed, options)
         self.exposure_M: IntArray = np.zeros(problem.num_prompts, np.int64)
         self.tokens_M: IntArray = np.zeros(problem.num_prompts, np.int64)
-        self.rate_M = self.posterior.expected_variance()
-        self._planned: tuple[IntArray, float] | None = None
-        self._dearer_M: FloatArray | None = None  # with the plan: price steps by which units are above the mean one
+        self._kinds: Kinds | None = self._grouped()
+        self._planned: tuple[FloatArray, float] | None = None
+        self._dearer_C: FloatArray | None = None  # with the plan: price steps by which units are above the mean one
+
+    # --- prompts by kind: _C is a kind of prompts that are alike, or a prompt where each is one of its kind ----------
+
+    def _grouped(self) -> Kinds | None:
+        """The pool by exposure, responses and successes; None where evidence fades, is graded, or tokens count."""
+        if self.options.forgetting != 1.0 or self.posterior.reward_sq_sum is not None or self._counts_tokens:
+            return None
+        return Kinds(self.exposure_M, *self._evidence(slice(None)))
+
+    @property
+    def _counts_tokens(self) -> bool:
+        return self.problem.token_budget is not None
+
+    def _evidence(self, at: IntArray | slice) -> tuple[IntArray, IntArray]:
+        """(responses, successes), as whole numbers."""
+        sums = self.posterior.num_responses[at], self.posterior.reward_sum[at]
+        responses, successes = (np.rint(total).astype(np.int64) for total in sums)
+        return responses, successes
+
+    def _pool(self) -> tuple[IntArray, IntArray, IntArray]:
+        """(exposure, responses, successes) [C]."""
+        if self._kinds is None:
+            return self.exposure_M, *self._evidence(slice(None))
+        exposure_C, responses_C, successes_C = self._kinds.rows.T
+        return exposure_C, responses_C, successes_C
+
+    def _rate(self) -> FloatArray:
+        """q-hat [C]."""
+        if self._kinds is None:
+            return self.posterior.expected_variance()
+        (a0, b0), (_, responses_C, successes_C) = self.posterior.prior, self._pool()
+        return expected_variance(a0 + successes_C, b0 + (responses_C - successes_C))
+
+    def _of_pool(self, value_C: FloatArray) -> FloatArray:
+        """[M] what a prompt's kind has."""
+        return value_C if self._kinds is None else value_C[self._kinds.kind_M]
+
+    def _pool_mean(self, value_C: npt.NDArray[Any]) -> float:
+        return float(np.average(value_C, weights=None if self._kinds is None else self._kinds.count))
+
+    # --- the rule ----------------------------------------------------------------------------------------------------
 
     def _select(self) -> Allocation:
-        deficit_M, price = self._plan()
-        score_M = deficit_M.astype(np.float64)
-        open_M = self._open(price)
+        deficit_C, price = self._plan()
+        score_C, open_C = deficit_C.astype(np.float64), self._open(price)
         # Above every deficit, and the fewer units the higher.
-        score_M[open_M] = 2.0 * self.problem.horizon_exposure + 1.0 - self.exposure_M[open_M]
+        score_C[open_C] = 2.0 * self.problem.horizon_exposure + 1.0 - self._pool()[0][open_C]
+        score_M = self._of_pool(score_C)
         if self.remaining_tokens is None:
             return best_allocation(score_M, self.ties, self.even_quota(), self.problem.max_units, floor=None)
         most, cost_M = min(self.even_quota(), self.affordable), self._unit_tokens()
         best = best_allocation(score_M, self.ties, most, self.problem.max_units, floor=None)
         rounds_left = self.problem.num_rounds - self.round_index
-        planned = float(deficit_M @ cost_M / deficit_M.sum()) if deficit_M.any() else float(cost_M.mean())
+        planned = float(deficit_C @ cost_M / deficit_C.sum()) if deficit_C.any() else float(cost_M.mean())
         due = tokens.round_tokens(self.remaining_tokens, rounds_left, planned, self.problem)
         return tokens.first_within(best, cost_M, due)
 
-    def _plan(self) -> tuple[IntArray, float]:
-        """(units [M] that each prompt still gets of the budget left, the multiplier of that budget a mean unit)."""
+    def _plan(self) -> tuple[FloatArray, float]:
+        """(mean units [C] that prompts still get of the budget left, the multiplier of that budget a mean unit)."""
         if self._planned is None:
-            curvature_M, most = utility.curvature(self.rate_M, self.problem), self._most_further
-            units_M, log_price = oracle.largest_gains(curvature_M, self.exposure_M, most, self.remaining)
-            self._planned, self._dearer_M = (units_M, math.exp(log_price)), None
+            curvature_C, most = utility.curvature(self._rate(), self.problem), self._further
+            exposure_C, count_C = self._pool()[0], None if self._kinds is None else self._kinds.count
+            units_C, log_price = oracle.largest_gains_by_kind(curvature_C, exposure_C, most, self.remaining, count_C)
+            self._planned, self._dearer_C = (units_C, math.exp(log_price)), None
             if self.remaining_tokens is not None:
                 cost_M, left = self._unit_tokens(), self.remaining_tokens
-                if units_M @ cost_M > left:  # else the budget of units is the tighter one
-                    units_M, log_price = oracle.largest_gains_per_token(
-                        curvature_M, self.exposure_M, most, cost_M, left
-                    )
+                if units_C @ cost_M > left:  # else the budget of units is the tighter one
+                    units_M, log_price = oracle.largest_gains_per_token(curvature_C, exposure_C, most, cost_M, left)
                     mean = float(cost_M.mean())
-                    self._planned = units_M, math.exp(log_price) * mean
-                    self._dearer_M = np.rint(np.log(cost_M / mean) / (_COST_STEPS * _PRICE_STEP)) * _COST_STEPS
+                    self._planned = units_M.astype(np.float64), math.exp(log_price) * mean
+                    self._dearer_C = np.rint(np.log(cost_M / mean) / (_COST_STEPS * opening.PRICE_STEP)) * _COST_STEPS
         return self._planned
 
     def _unit_tokens(self) -> FloatArray:
         return tokens.expected_unit_tokens(self.tokens_M, self.exposure_M, self.problem)
 
     @property
-    def _most_further(self) -> int:
+    def _further(self) -> int:
         """Units that a prompt can still get."""
         return (self.problem.num_rounds - self.round_index) * self.problem.max_units
 
     def _open(self, price: float) -> BoolArray:
-        """[M] whether one more unit is worth more than its price, with what may be learned; ``price`` of a mean one."""
-        g = self.problem.responses_per_unit
-        step = 0 if price <= 0 else round(math.log(price) / _PRICE_STEP)
-        depth = max(1, min(self.options.depth, _MOST_STATES // g))
-        # A power of two, so that it changes seldom; a find must still have rounds left to pay.
-        most = 2.0 ** math.floor(math.log2(self._most_further))
-        problem = self._graded_problem()
-        dearer_M = np.zeros(self.rate_M.size) if self._dearer_M is None else self._dearer_M
-        units_M = np.rint(self.posterior.num_responses / g).astype(np.int64)
-        successes_M = np.rint(self.posterior.reward_sum).astype(np.int64)
-        found: BoolArray = np.zeros(units_M.size, np.bool_)
-        for dearer in np.unique(dearer_M):
-            table = _go_on(self.posterior.prior, step + int(dearer) if price > 0 else None, problem, depth, most)
-            at = np.minimum(units_M, table.shape[0] - 1), np.minimum(successes_M, table.shape[1] - 1)
-            found |= (dearer_M == dearer) & (units_M < table.shape[0]) & table[at]
-        return found
+        """[C] whether one more unit is worth more than its price, with what may be learned; ``price`` of a mean one."""
+        _, responses_C, successes_C = self._pool()
+        return opening.open_prompts(
+            responses_C,
+            successes_C,
+            self._dearer_C,
+            self.posterior.prior,
+            price,
+            self.problem,
+            self.options.depth,
+            self._further,
+            self._variance_ratio(),
+        )
 
-    def _graded_problem(self) -> AllocationProblem:
-        """The problem whose utility of p(1 - p) is that of graded rewards, which vary less: one factor for the pool."""
+    def _variance_ratio(self) -> float:
+        """Variance of the pool's rewards over that of coins with the same means, 1 for binary ones."""
         if self.posterior.reward_sq_sum is None:
-            return self.problem
-        binary = expected_variance(self.posterior.alpha, self.posterior.beta).sum()
-        ratio = max(float(self.rate_M.sum() / binary), 1e-3)
-        factor = math.exp(round(math.log(ratio) / _PRICE_STEP) * _PRICE_STEP)
-        return replace(self.problem, saturation=self.problem.saturation * factor)
+            return 1.0
+        binary_M = expected_variance(self.posterior.alpha, self.posterior.beta)
+        return float(self.posterior.expected_variance().sum() / binary_M.sum())
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
+        prompts = allocation.prompts
         self._planned = None
-        self.exposure_M[allocation.prompts] += allocation.units
+        self.exposure_M[prompts] += allocation.units
         if feedback.num_tokens is not None:
-            self.tokens_M[allocation.prompts] += feedback.num_tokens.astype(np.int64)
-        if self._update_posterior(allocation, feedback):
-            self.rate_M = self.posterior.expected_variance()
-        else:
-            self.rate_M[allocation.prompts] = self.posterior.expected_variance(allocation.prompts)
-
-    def predicted_value(self) -> FloatArray:
-        """[M] posterior mean q-hat of the reward variance (6)."""
-        return self.rate_M.copy()
+            self.tokens_M[prompts] += feedback.num_tokens.astype(np.int64)
+        self._update_posterior(allocation, feedback)
+        if self.posterior.reward_sq_sum is not None:
+            self._kinds = None
+        if self._kinds is not None:
+            self._kinds.move(prompts, self.exposure_M[prompts], *self._evidence(prompts))
 
     def metrics(self) -> dict[str, float]:
         """And the multiplier of the budget left over the largest slope, mean q-hat, the share of open prompts."""
@@ -175,27 +207,16 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         return {
             **super().metrics(),
             "price": min(1.0, price / self.problem.max_slope),
-            "mean_predicted_value": float(self.rate_M.mean()),
-            "open_share": 0.0 if self.done else float(self._open(price).mean()),
+            "mean_predicted_value": self._pool_mean(self._rate()),
+            "open_share": 0.0 if self.done else self._pool_mean(self._open(price)),
         }
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {**super()._arrays(), "exposure": self.exposure_M.copy()}
-        return arrays if self.remaining_tokens is None else {**arrays, "tokens": self.tokens_M.copy()}
+        return {**arrays, "tokens": self.tokens_M.copy()} if self._counts_tokens else arrays
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         super()._load_arrays(arrays)
-        self._planned = None
         self.exposure_M = np.array(arrays["exposure"], np.int64)
         self.tokens_M = np.array(arrays.get("tokens", np.zeros_like(self.exposure_M)), np.int64)
-        self.rate_M = self.posterior.expected_variance()
-
-
-@lru_cache(maxsize=256)
-def _go_on(prior: Prior, price_step: int | None, problem: AllocationProblem, depth: int, most: float) -> BoolArray:
-    """``StoppingPlan.go_on`` for a Beta prior and a price on a grid (None: units are free)."""
-    a, b = (min(part, 1e4) for part in prior)
-    nodes = betaincinv(a, b, (np.arange(_NODES) + 0.5) / _NODES)
-    price = 0.0 if price_step is None else math.exp(price_step * _PRICE_STEP)
-    weight = np.full(_NODES, 1.0 / _NODES)
-    return oracle.solve_stopping(nodes, weight, price, problem, depth, most_units=most).go_on
+        self._kinds, self._planned = self._grouped(), None

@@ -8,7 +8,14 @@ from cerolab.oracle.convex import solve_static_cvxpy
 from cerolab.oracle.dynamic import DynamicOptimum, dynamic_upper_bound, solve_dynamic
 from cerolab.oracle.growing import solve_growing
 from cerolab.oracle.plan import feasible_plan, first_round_of_plan
-from cerolab.oracle.static import Optimum, checked_rates, largest_gains, solve_static, solve_static_continuous
+from cerolab.oracle.static import (
+    Optimum,
+    checked_rates,
+    largest_gains,
+    largest_gains_by_kind,
+    solve_static,
+    solve_static_continuous,
+)
 from cerolab.oracle.stopping import LearnerBound, StoppingPlan, learner_bound, solve_stopping
 from cerolab.oracle.tokens import largest_gains_per_token, solve_static_tokens
 
@@ -22,6 +29,7 @@ __all__ = [
     "feasible_plan",
     "first_round_of_plan",
     "largest_gains",
+    "largest_gains_by_kind",
     "largest_gains_per_token",
     "learner_bound",
     "solve_dynamic",

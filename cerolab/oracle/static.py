@@ -91,52 +91,80 @@ def largest_gains(c_M: FloatArray, start_M: IntArray, most: int | IntArray, budg
     Returns:
         (units int64 [M], log of the threshold gain; -inf where the budget does not bind).
     """
-    units_M = np.zeros(c_M.size, np.int64)
-    live = np.flatnonzero(c_M > LEAST_CURVATURE)
+    units_M, more_M, log_threshold = _largest_gains(c_M, start_M, most, budget, None)
+    return units_M + more_M, log_threshold
+
+
+def largest_gains_by_kind(
+    c_C: FloatArray, start_C: IntArray, most: int | IntArray, budget: int, count_C: IntArray | None
+) -> tuple[FloatArray, float]:
+    """``largest_gains`` where prompts come in kinds: ``count_C`` of them alike, or each its own where it is None.
+
+    Returns:
+        (mean units [C] of the prompts of a kind, log of the threshold gain). Only where the budget ends within a kind
+        is the mean not a whole number.
+    """
+    units_C, more_C, log_threshold = _largest_gains(c_C, start_C, most, budget, count_C)
+    mean_C: FloatArray = units_C + more_C / (np.ones(1) if count_C is None else np.maximum(count_C, 1))
+    return mean_C, log_threshold
+
+
+def _largest_gains(
+    c_M: FloatArray, start_M: IntArray, most: int | IntArray, budget: int, count_M: IntArray | None
+) -> tuple[IntArray, IntArray, float]:
+    """(units, prompts of each kind that get one more, log threshold); without counts every kind is one prompt."""
+    units_M, more_M = np.zeros((2, c_M.size), np.int64)
+    live = np.flatnonzero(c_M > LEAST_CURVATURE if count_M is None else (c_M > LEAST_CURVATURE) & (count_M > 0))
     if live.size == 0:
-        return units_M, -np.inf
+        return units_M, more_M, -np.inf
     if budget == 0:
-        return units_M, np.inf
-    c = c_M[live]
+        return units_M, more_M, np.inf
+    c, count = c_M[live], 1.0 if count_M is None else count_M[live].astype(np.float64)
     cap = np.broadcast_to(np.asarray(most, np.float64), c_M.shape)[live]
     first = np.log(-np.expm1(-c)) - c * start_M[live]  # log gain of the next unit
-    if cap.sum() <= budget:
+    if (cap * count).sum() <= budget:
         units_M[live] = cap.astype(np.int64)
-        return units_M, -np.inf
+        return units_M, more_M, -np.inf
     low = float((first - c * np.maximum(cap - 1.0, 0.0)).min()) - 1.0  # every unit gains more than this
     high = float(first.max()) + 1.0  # no unit does
     at_low, at_high = cap, np.zeros(c.size)
     # Rounded up by a half on average, the counts are a water level: look first where it meets the budget.
-    _, probe, slope = water_level(first + 0.5 * c, 1.0 / c, cap, float(budget))
-    step = (1.0 + c.size**0.5) / slope if slope > 0 else np.inf
+    _, probe, slope = water_level(first + 0.5 * c, count / c, cap * count, float(budget))
+    step = (1.0 + (c.size if count_M is None else float(budget)) ** 0.5) / slope if slope > 0 else np.inf
     few = min(_MOST_CANDIDATES, 2 * c.size + 1024)
     while at_low.sum() - at_high.sum() > few:
         if not low < probe < high:
             probe = 0.5 * (low + high)
             if not low < probe < high:
                 break  # the gains left over are equal to the last bit
-        counts = np.clip(np.floor((first - probe) / c) + 1.0, 0.0, cap)
-        if counts.sum() >= budget:
-            low, at_low, probe = probe, counts, probe + step
+        levels = np.clip(np.floor((first - probe) / c) + 1.0, 0.0, cap)
+        if (levels * count).sum() >= budget:
+            low, at_low, probe = probe, levels, probe + step
         else:
-            high, at_high, probe = probe, counts, probe - step
+            high, at_high, probe = probe, levels, probe - step
         step *= 4.0
     kept, spare = at_high.astype(np.int64), (at_low - at_high).astype(np.int64)
-    missing = budget - int(kept.sum())
+    number = np.ones(c.size, np.int64) if count_M is None else count_M[live]
+    missing = budget - int((kept * number).sum())
     owner = np.flatnonzero(spare)
     if spare.sum() <= few:
-        unit_owner = np.repeat(owner, spare[owner])
-        level = kept[unit_owner] + np.arange(unit_owner.size) - np.repeat(np.cumsum(spare[owner]), spare[owner])
-        level += spare[unit_owner]
-        gain = first[unit_owner] - c[unit_owner] * level
-        best = np.argpartition(-gain, missing - 1)[:missing]
-        kept += np.bincount(unit_owner[best], minlength=c.size)
+        owner = np.repeat(owner, spare[owner])
+        each = spare[np.flatnonzero(spare)]
+        level = kept[owner] + np.arange(owner.size) - np.repeat(np.cumsum(each) - each, each)
+        gain = first[owner] - c[owner] * level
+        if count_M is None:
+            best = np.argpartition(-gain, missing - 1)[:missing]
+        else:
+            best = np.argsort(-gain, kind="stable")
+            best = best[: np.searchsorted(np.cumsum(number[owner[best]]), missing) + 1]
+        owner, spare = owner[best], np.ones(c.size, np.int64)
         low = float(gain[best].min())
-    else:
-        before = np.cumsum(spare[owner]) - spare[owner]
-        kept[owner] += np.clip(missing - before, 0, spare[owner])
+    share = spare[owner] * number[owner]
+    taken = np.clip(missing - (np.cumsum(share) - share), 0, share)
+    kept += np.bincount(owner, taken // number[owner], minlength=c.size).astype(np.int64)
     units_M[live] = kept
-    return units_M, low
+    more_M[live] = np.bincount(owner, taken % number[owner], minlength=c.size).astype(np.int64)
+    return units_M, more_M, low
 
 
 def solve_static_continuous(rate: npt.ArrayLike, problem: AllocationProblem) -> Optimum:
