@@ -22,7 +22,6 @@ Deviations: (5) fades the evidence of all prompts each round, not of the visited
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +50,7 @@ class MoppsOptions(PosteriorOptions):
     def __post_init__(self) -> None:
         PosteriorOptions.__post_init__(self)  # super() has no place in a slotted dataclass
         remedy = "give a success rate, or an interval (low, high) of them"
-        if isinstance(self.target, Iterable) and not isinstance(self.target, str):
+        if isinstance(self.target, tuple | list | np.ndarray) and np.ndim(self.target):
             ends = list(self.target)
             if len(ends) != 2:
                 raise InvalidValueError("target", self.target, "is no pair (low, high)", remedy)

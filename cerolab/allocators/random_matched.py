@@ -11,7 +11,7 @@ Deviations: the paper does not say whether prompts are permuted once or each rou
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,8 @@ def _loaded(schedule: Schedule | str | Path | None, problem: AllocationProblem) 
         from cerolab.records import read_schedule
 
         schedule = read_schedule(Path(schedule))
+    if not isinstance(schedule, Iterable):
+        raise InvalidValueError("schedule", schedule, "is no list", "give a run directory or a list of allocations")
     allocations = list(schedule)
     for round_index, allocation in enumerate(allocations):
         if not isinstance(allocation, Allocation):

@@ -50,7 +50,10 @@ def checked_rates(rate: npt.ArrayLike, problem: AllocationProblem) -> FloatArray
     Raises:
         InvalidValueError: wrong shape, not finite, or outside [0, 1/4].
     """
-    rate_M = np.asarray(rate, dtype=np.float64)
+    try:
+        rate_M = np.asarray(rate, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError("rate", rate, "is not made of numbers", "give q = p(1-p)") from error
     if rate_M.shape != (problem.num_prompts,):
         raise InvalidValueError(
             "rate", list(rate_M.shape), "has the wrong shape", f"give one rate a prompt, [{problem.num_prompts}]"
