@@ -42,6 +42,8 @@ def launch(
     """
     text = "\n\n".join(" ".join(part.split()) for part in help_text.split("\n\n"))
     app = App(name=name, help=text, version=__version__, help_format="plaintext", result_action="return_value")
+    for one in (app, app.meta):
+        one.suppress_keyboard_interrupt = False  # what to do after Ctrl-C is said below
     app.default(run)
     app.default_parameter = Parameter(consume_multiple=True, negative_iterable=())
 
