@@ -39,12 +39,12 @@ def load(folder: Path, allocator: Allocator, ledger: BudgetLedger) -> None:
     """
     saved = _read(folder)
     before = ledger.state_dict()
-    ledger.load_state_dict(saved["ledger"])
     try:
+        ledger.load_state_dict(saved["ledger"])
         allocator.load_state_dict(saved["allocator"])
-    except StateError:
+    except StateError as error:
         ledger.load_state_dict(before)
-        raise
+        raise StateError(f"{folder / FILE}: {error}") from error
 
 
 def latest(output_dir: Path) -> Path | None:

@@ -389,6 +389,11 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             super()._load_optimizer_and_scheduler(folder)
         checkpoint.load(Path(folder), self.allocator, self.ledger)
 
+    def _load_scaler(self, folder: str | None) -> None:
+        if folder is not None:
+            with reading(Path(folder)):
+                super()._load_scaler(folder)
+
     def _load_rng_state(self, folder: str | None) -> None:
         if folder is not None:
             with reading(Path(folder)):

@@ -129,10 +129,10 @@ class Life(RuleBasedStateMachine):
 
     @rule(num_new=st.integers(1, 3))
     def extend(self, num_new):
-        if self.allocator.round_open:
-            self.refused(ProtocolError, self.allocator.extend, num_new)
-        elif self.name in FIXED_POOL:
+        if self.name in FIXED_POOL:
             self.refused(InvalidValueError, self.allocator.extend, num_new)
+        elif self.allocator.round_open:
+            self.refused(ProtocolError, self.allocator.extend, num_new)
         elif self.ledger.problem.num_prompts < 12:
             self.allocator.extend(num_new)
             self.ledger.extend(num_new)

@@ -16,7 +16,7 @@ from rich.console import Console
 from cerolab.cli import launch
 from cerolab.errors import CerolabError
 from cerolab.records import provenance
-from cerolab.records.files import write_json
+from cerolab.records.files import read_json, write_json
 from tests.faults.kills import Tally, Target, fork, kill_until_done
 from tests.faults.records import leftovers
 from tests.faults.targets import SWEEP, TRAINING, Sweep, Training, make_model, shown
@@ -56,13 +56,15 @@ def faults(
             continue
         with tempfile.TemporaryDirectory() as scratch:
             target = _target(name, Path(scratch))
-            found[name] = {"settings": shown(settings), **_killed(target, Path(scratch), kills, cold, seed)}
+            counted = _killed(target, Path(scratch), kills, cold, seed)
+            found[name] = {"seed": seed, "settings": shown(settings), **counted, "provenance": provenance()}
         console.print(
             f"{name}, seed {seed}: {found[name]['kills']} kills, {found[name]['runs']} runs brought to their end, "
             f"{len(found[name]['mismatches'])} mismatches"
         )
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "kills.json", {"seed": seed, **found, "provenance": provenance()})
+    file = out / "kills.json"
+    write_json(file, {**(read_json(file) if file.exists() else {}), **found})  # one of the two can be done again
     if any(one["mismatches"] for one in found.values()):
         raise CerolabError(f"a killed run did not end as the uninterrupted one; see {out / 'kills.json'}")
 
