@@ -14,7 +14,6 @@ from types import ModuleType, SimpleNamespace
 import pyarrow.parquet as pq
 import pytest
 
-from cerolab import registry
 from cerolab.errors import CerolabError, InvalidValueError, RecordError
 from cerolab.records import RunWriter, pack_runs, place_run, read_infos
 from cerolab.records.files import Lock
@@ -25,7 +24,7 @@ from sim.engine_settings import EngineSettings
 from sim.local_engine import run_locally
 from sim.ray_engine import RayEngine
 from sim.task import RunFailedError
-from tests.test_regret_sweep import BROKEN, settings, sweep
+from tests.test_regret_sweep import BROKEN, lend_registry, settings, sweep
 
 SMALL = {"horizons": (10,), "pool_sizes": (), "drifts": (), "allocators": ("cero", "uniform"), "ablations": ()}
 DETAIL = ("rounds", "groups", "pool", "evals")
@@ -67,7 +66,7 @@ def run_in_parcels(tasks, stamp, workers, plugins):
 def broken(tmp_path, monkeypatch):
     (tmp_path / "broken_plugin.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    lend_registry(monkeypatch)
     monkeypatch.delitem(sys.modules, "broken_plugin", raising=False)
     __import__("broken_plugin")
 

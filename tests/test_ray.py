@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from cerolab import registry
 from cerolab.records import read_infos
 from sim.ray_engine import RayEngine
 from sim.task import RunFailedError
 from tests.test_engines import DETAIL, assert_same_records
-from tests.test_regret_sweep import KILLED, arguments, settings, sweep
+from tests.test_regret_sweep import KILLED, arguments, lend_registry, settings, sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -34,7 +33,7 @@ def _ray():
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
     """Make a plugin of this source known here and to every worker."""
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    lend_registry(monkeypatch)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 

@@ -142,6 +142,13 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         sweep(settings(tmp_path), workers=1)
 
 
+def lend_registry(monkeypatch):
+    """What is registered from here on is forgotten after the test."""
+    for name in registry.available():
+        registry.allocator_class(name)  # else one that is first imported in the test would be forgotten too
+    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+
+
 BROKEN = """
 from dataclasses import dataclass
 from cerolab import Allocation, BaseAllocator, register
@@ -161,7 +168,7 @@ class Broken(BaseAllocator):
 def test_a_run_that_raises_fails_the_sweep_and_names_its_settings(tmp_path, monkeypatch, workers):
     (tmp_path / "broken_plugin.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    lend_registry(monkeypatch)
     monkeypatch.delitem(sys.modules, "broken_plugin", raising=False)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     __import__("broken_plugin")
@@ -187,7 +194,7 @@ KILLED = (
 def test_a_worker_that_is_killed_fails_the_sweep_and_names_what_is_left(tmp_path, monkeypatch):
     (tmp_path / "killed_plugin.py").write_text(KILLED)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    lend_registry(monkeypatch)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     __import__("killed_plugin")
     given = settings(tmp_path, allocators=("killed",), ablations=(), horizons=(10,), seeds=2, pool_sizes=())
