@@ -121,7 +121,7 @@ def example():
     spec = importlib.util.spec_from_file_location("token_budget", ROOT / "examples" / "token_budget.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.BY_RESPONSES = replace(module.BY_RESPONSES, num_prompts=80, num_rounds=30, budget=1600, capacity=60)
+    module.BY_RESPONSES = replace(module.BY_RESPONSES, num_prompts=80, num_rounds=40, budget=1600, capacity=60)
     return module
 
 
