@@ -104,7 +104,7 @@ def test_what_is_within_the_tokens_of_a_round():
 
 
 def test_of_two_prompts_with_the_same_record_the_one_with_short_responses_stays_open_at_a_higher_price():
-    allocator = make("resolve", replace(PROBLEM, token_budget=6000), prior=(1.0, 1.0))
+    allocator = make("resolve", replace(PROBLEM, token_budget=6000), prior=(1.0, 1.0), depth=8)
     record = {"num_responses": np.full(3, 20.0), "reward_sum": np.full(3, 10.0), "exposure": np.full(3, 5)}
     spent = {"tokens": np.array([40, 2000, 400]), "remaining": 45, "remaining_tokens": 6000 - 2440, "round_index": 4}
     allocator.load_state_dict({**allocator.state_dict(), **record, **spent})
