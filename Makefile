@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types slow vllm ray bench golden results study paper clean
+.PHONY: help install demo test lint types slow vllm ray bench golden results bars study paper clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -57,6 +57,11 @@ results: $(STAMP)  ## complete and redraw the committed results: default sweep, 
 	$(BIN)/python -m sim.regret_sweep
 	$(BIN)/python -m sim.paper_scale
 	$(BIN)/python -m sim.leaderboard
+
+bars: $(STAMP)  ## complete the committed runs behind the README's table of what Resolve was to reach
+	for rounds in 50 500; do $(BIN)/python -m sim.leaderboard --name bars_K$$rounds --num-rounds $$rounds \
+	    --allocators cero resolve --scenarios "beta(1, 1)" "beta(0.5, 0.5)" "beta(0.3, 1)" "beta(2, 2)" \
+	    "0.4*beta(1, 1) + 0.3*point(0) + 0.3*point(1)" || exit 1; done
 
 paper: $(STAMP)  ## redraw paper_figs and the generated numbers of README.md from the committed records
 	$(BIN)/python -m analysis.paper

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import pandas as pd
 from cyclopts import App, Parameter
 
+from analysis.bars import bars_table
 from analysis.layout import describe
 from analysis.leaderboard import markdown
 from analysis.load import load_runs, load_setting
@@ -60,6 +61,14 @@ def leaderboard(results: Path) -> str:
     return markdown(load_runs(directory))
 
 
+def bars(results: Path) -> str:
+    """What `resolve` was to reach on fixed rates."""
+    directories = {rounds: results / "sim" / f"bars_K{rounds}" for rounds in (50, 500)}
+    for directory in directories.values():
+        _need(directory, "make bars")
+    return bars_table({rounds: load_runs(directory) for rounds, directory in directories.items()})
+
+
 def mechanism(results: Path) -> str:
     """The mechanism that the paper reports beside the simulator's at its scale and that of our trainings."""
     directory = results / "sim" / "paper_scale"
@@ -94,6 +103,7 @@ def training(results: Path) -> str:
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "regret_table": regret_table,
     "leaderboard": leaderboard,
+    "bars": bars,
     "mechanism": mechanism,
     "benchmarks": benchmarks,
     "training": training,

@@ -1,0 +1,50 @@
+"""The table of what `resolve` was to reach: its numbers are those of the records."""
+
+import math
+
+import pytest
+
+from analysis.bars import bars_table
+from analysis.load import load_runs
+from analysis.results import results_frame
+from cerolab.errors import RecordError
+from sim.engine import run_experiment
+from sim.leaderboard_settings import LeaderboardSettings
+
+
+@pytest.fixture(scope="module")
+def runs_of_K(tmp_path_factory):
+    out, found = tmp_path_factory.mktemp("results"), {}
+    for rounds in (10, 30):
+        settings = LeaderboardSettings(
+            name=f"bars_K{rounds}", out=out, num_rounds=rounds, num_prompts=40, seeds=2,
+            allocators=("cero", "resolve", "uniform"), scenarios=("beta(1, 1)", "beta(2, 2)"),
+        )  # fmt: skip
+        run_experiment(settings, workers=1, quiet=True)
+        found[rounds] = load_runs(settings.directory)
+    return found
+
+
+def test_regrets_thirds_and_slopes_are_those_of_the_records(runs_of_K):
+    lines = bars_table(runs_of_K).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    row = next(row for row in cells if "Beta(1, 1)" in row[0])
+    regret = {}
+    for rounds, runs in runs_of_K.items():
+        data = results_frame(runs)
+        data = data[data["population"] == "beta(1, 1)"]
+        regret[rounds] = data.groupby("method")["regret_per_prompt"].mean()
+    expected = [regret[10]["cero"], regret[10]["resolve"], regret[30]["cero"], regret[30]["cero"] / 3]
+    expected.append(regret[30]["resolve"])
+    assert row[1:6] == [f"{value:.4f}" for value in expected]
+    slopes = [math.log(regret[30][method] / regret[10][method]) / math.log(3) for method in ("cero", "resolve")]
+    assert row[7:] == [f"{slope:.2f}" for slope in slopes]
+
+
+def test_a_missing_method_or_scenario_is_named(runs_of_K):
+    short, long = runs_of_K[10], runs_of_K[30]
+    for key, message in (("method", "no run of 'resolve'"), ("scenario", r"K = 30: no runs of .*2, 2")):
+        first = next(iter(long.infos.values()))[key]  # of CERO, on Beta(1, 1)
+        kept = [run_id for run_id, info in long.infos.items() if info[key] == first]
+        with pytest.raises(RecordError, match=message):
+            bars_table({10: short, 30: long.only(kept)})
