@@ -13,6 +13,7 @@ import pandas as pd
 from cyclopts import App, Parameter
 
 from analysis.board import EFFECTIVE, REGRET, STUDY, Board, find_boards, find_settings, main_scores
+from analysis.command import says_errors
 from analysis.contrast import Contrast, Standing, compare, listed
 from analysis.layout import describe
 from analysis.load import Runs, load_runs
@@ -21,7 +22,7 @@ from analysis.statistics import Interval, mean_interval, signed
 from analysis.style import in_order, look
 from analysis.tables import to_markdown
 from analysis.verdict import is_told, judge_scores
-from cerolab.errors import CerolabError, UnknownNameError
+from cerolab.errors import UnknownNameError
 
 LEAST = "Least of any learner"
 MEANING = (
@@ -221,6 +222,7 @@ def _plus_minus(found: Interval, factor: float, digits: int) -> str:
 
 
 @app.default
+@says_errors
 def main(
     directory: Annotated[Path, Parameter(help="Folder of a leaderboard: its runs, or their packed table.")],
     /,
@@ -228,11 +230,7 @@ def main(
     against: Annotated[str | None, Parameter(help="Print differences to this allocator in every scenario.")] = None,
 ) -> int:
     """Print the tables of a leaderboard, and in sentences who wins where."""
-    try:
-        print(markdown(load_runs(directory), against))
-    except CerolabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    print(markdown(load_runs(directory), against))
     return 0
 
 

@@ -17,12 +17,13 @@ from matplotlib.testing.compare import calculate_rms
 from tqdm import tqdm
 
 from analysis.agreement.page import find_agreement
+from analysis.command import says_errors
 from analysis.draw import FigureModule, save
 from analysis.figures import OF_SETTING, OF_STUDY
 from analysis.load import Runs, load_runs, load_setting
 from analysis.paper_tables import ablations, main_results, mechanisms
 from analysis.results import results_frame
-from cerolab.errors import CerolabError, RecordError
+from cerolab.errors import RecordError
 from cerolab.records.files import read_json, write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -151,6 +152,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 @app.default
+@says_errors
 def main(
     *,
     check: Annotated[
@@ -161,23 +163,19 @@ def main(
     quiet: Annotated[bool, Parameter(help="No progress bar.", negative="")] = False,
 ) -> int:
     """Redraw every figure and table of the paper from the committed records, and from nothing else."""
-    try:
-        with tempfile.TemporaryDirectory() as made:
-            fresh = Path(made)
-            manifest = make_paper(results, fresh, quiet)
-            if check:
-                changed = differences(out, fresh)
-                for line in changed:
-                    print(line, file=sys.stderr)
-                if changed:
-                    print(f"{out} is not up to date with the records; run `python -m analysis.paper`", file=sys.stderr)
-                    return 1
-                print(f"{out} is up to date: {len(manifest['outputs'])} files from {len(manifest['inputs'])} records")
-                return 0
-            replace(out, fresh)
-    except CerolabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory() as made:
+        fresh = Path(made)
+        manifest = make_paper(results, fresh, quiet)
+        if check:
+            changed = differences(out, fresh)
+            for line in changed:
+                print(line, file=sys.stderr)
+            if changed:
+                print(f"{out} is not up to date with the records; run `python -m analysis.paper`", file=sys.stderr)
+                return 1
+            print(f"{out} is up to date: {len(manifest['outputs'])} files from {len(manifest['inputs'])} records")
+            return 0
+        replace(out, fresh)
     print(f"{len(manifest['outputs'])} figures and tables of {len(manifest['inputs'])} records: {out}")
     return 0
 

@@ -16,6 +16,7 @@ import pandas as pd
 from cyclopts import App, Parameter
 
 from analysis.bars import bars_table
+from analysis.command import says_errors
 from analysis.layout import describe
 from analysis.leaderboard import markdown
 from analysis.load import load_runs, load_setting
@@ -23,7 +24,7 @@ from analysis.paper_tables import mechanisms
 from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_markdown
 from analysis.training_tables import readable, training_summary
-from cerolab.errors import CerolabError, RecordError, UnknownNameError
+from cerolab.errors import RecordError, UnknownNameError
 from cerolab.records.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -155,6 +156,7 @@ def _rows(file: Path, columns: tuple[str, ...], command: str) -> str:
 
 
 @app.default
+@says_errors
 def main(
     *,
     check: Annotated[bool, Parameter(help="Change nothing; fail if README.md is not up to date.", negative="")] = False,
@@ -162,13 +164,9 @@ def main(
     results: Annotated[Path, Parameter(help="Folder of the records.", show_default=False)] = ROOT / "results",
 ) -> int:
     """Rewrite the generated blocks of README.md from the committed records."""
-    try:
-        _need(readme, "git checkout README.md")
-        text = readme.read_text(encoding="utf-8")
-        made = rewritten(text, results)
-    except CerolabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    _need(readme, "git checkout README.md")
+    text = readme.read_text(encoding="utf-8")
+    made = rewritten(text, results)
     if made == text:
         print(f"{readme} is up to date")
         return 0

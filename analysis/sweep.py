@@ -9,11 +9,12 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from analysis.command import says_errors
 from analysis.gallery import draw_sweep
 from analysis.load import load_runs
 from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_rich
-from cerolab.errors import CerolabError, RecordError
+from cerolab.errors import RecordError
 
 app = App(
     name="python -m analysis.sweep",
@@ -24,6 +25,7 @@ app = App(
 
 
 @app.default
+@says_errors
 def main(
     directory: Annotated[Path, Parameter(help="Folder of a sweep: its runs, or their packed table runs.parquet.")],
     /,
@@ -31,18 +33,12 @@ def main(
     out: Annotated[Path | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")] = None,
 ) -> int:
     """Draw every figure that a sweep has runs for, as PNG and SVG, and print its summary."""
-    try:
-        runs = load_runs(directory)
-        written = draw_sweep(runs, out or directory / "figures")
-        title = f"{directory}, at the largest K that all allocators share"
-        Console().print(to_rich(sweep_summary(results_frame(runs)), title))
-        if not written:
-            raise RecordError(
-                f"{directory}: no figure fits its runs; figures take the studies that sim.regret_sweep runs"
-            )
-    except CerolabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    runs = load_runs(directory)
+    written = draw_sweep(runs, out or directory / "figures")
+    title = f"{directory}, at the largest K that all allocators share"
+    Console().print(to_rich(sweep_summary(results_frame(runs)), title))
+    if not written:
+        raise RecordError(f"{directory}: no figure fits its runs; figures take the studies that sim.regret_sweep runs")
     for path in written:
         print(path)
     return 0

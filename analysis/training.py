@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from analysis import style
+from analysis.command import says_errors
 from analysis.figures import OF_SETTING
 from analysis.gallery import draw_setting
 from analysis.heldout import BASELINE, accuracy_points, compare_to_uniform
@@ -19,7 +20,6 @@ from analysis.layout import describe
 from analysis.load import Runs, load_setting
 from analysis.tables import to_markdown
 from analysis.training_tables import readable, terminal_tables, training_summary
-from cerolab.errors import CerolabError
 from cerolab.records.files import write_text
 
 _MEANING = (
@@ -87,6 +87,7 @@ def print_report(directory: Path, figures: Path) -> None:
 
 
 @app.default
+@says_errors
 def main(
     directory: Annotated[Path, Parameter(help="Folder of the experiment: its runs, or their packed tables.")],
     /,
@@ -94,11 +95,7 @@ def main(
     figures: Annotated[Path | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")] = None,
 ) -> int:
     """Draw the figures of a training experiment, as PNG and SVG, and print and write its summary."""
-    try:
-        print_report(directory, figures or directory / "figures")
-    except CerolabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    print_report(directory, figures or directory / "figures")
     return 0
 
 

@@ -19,6 +19,12 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
+def cut_off(units_A: IntArray, quota: int) -> IntArray:
+    """Units served in order while ``quota`` lasts; the last to be served may get less than it was to have."""
+    before = np.cumsum(units_A) - units_A
+    return np.clip(quota - before, 0, units_A)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Allocation:
     """Which prompts get how many units in this wave, in priority order.
@@ -65,7 +71,7 @@ class Allocation:
         """What ``num_units`` units are enough for, in priority order; the last to be served may get less."""
         if self.num_units <= num_units:
             return self
-        units = np.clip(num_units - (np.cumsum(self.units) - self.units), 0, self.units)
+        units = cut_off(self.units, num_units)
         return Allocation(self.prompts[units > 0], units[units > 0], self.last_wave)
 
     def matches(self, other: Allocation) -> bool:

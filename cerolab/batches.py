@@ -71,15 +71,24 @@ class GroupSizes:
         return cls(least, mean, most)
 
 
+def check_group_units(options: Any) -> None:
+    """Check ``group_units`` of frozen options, in place; None stands for the default.
+
+    Raises:
+        InvalidValueError: no positive number.
+    """
+    if options.group_units is not None:
+        mean = real_number("group_units", options.group_units, 0.0, math.inf, "leave it out for the default", True)
+        object.__setattr__(options, "group_units", mean)
+
+
 def check_group_options(options: Any, least_allowed: int = 1) -> None:
     """Check ``group_units``, ``least_responses`` and ``most_responses`` of frozen options, in place.
 
     Raises:
         InvalidValueError: no number, too small, or in the wrong order.
     """
-    if options.group_units is not None:
-        mean = real_number("group_units", options.group_units, 0.0, math.inf, "leave it out for the default", True)
-        object.__setattr__(options, "group_units", mean)
+    check_group_units(options)
     least = whole_number("least_responses", options.least_responses, least=least_allowed)
     most = whole_number("most_responses", options.most_responses, least=1)
     if most < least:
@@ -108,12 +117,6 @@ class Batches:
         """
         count = max(int(quota / self.sizes.mean), -(-quota // self.sizes.most))
         return self.epochs.draw(min(count, self.epochs.num_prompts))
-
-
-def cut_off(units_A: IntArray, quota: int) -> IntArray:
-    """Units served in order while ``quota`` lasts; the last to be served may get less than it was to have."""
-    before = np.cumsum(units_A) - units_A
-    return np.clip(quota - before, 0, units_A)
 
 
 def spread_evenly(room_A: IntArray, count: int) -> IntArray:

@@ -57,6 +57,7 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
     """
 
     Options = PosteriorOptions
+    fades_by_visit: ClassVar[bool] = False  # ``forgetting`` is what a visit keeps of a prompt's evidence, not a round
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "prior": (1e-300, math.inf),
         "num_responses": (0.0, math.inf),
@@ -72,10 +73,15 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
         super().__init__(problem, seed, options)
         self._learns_prior = isinstance(options.prior, str)
         prior = (1.0, 1.0) if isinstance(options.prior, str) else options.prior
-        self.posterior = Posterior.create(problem.num_prompts, prior, options.forgetting)
+        self.posterior = Posterior.create(problem.num_prompts, prior, self._round_forgetting)
         self._fitted_evidence = 0.0
         tie_seed = self.seed if options.tie_seed is None else options.tie_seed
         self.ties = TieOrder(seeding.generator("tie order", tie_seed).permutation(problem.num_prompts))
+
+    @property
+    def _round_forgetting(self) -> float:
+        """Evidence that a round keeps of every prompt."""
+        return 1.0 if self.fades_by_visit else self.options.forgetting
 
     def predicted_success(self) -> FloatArray:
         """[M] posterior mean p-hat."""
@@ -87,6 +93,8 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
 
     def _update_posterior(self, allocation: Allocation, feedback: CheckedFeedback) -> bool:
         """Take the feedback in (5); True where other prompts' q-hat may have changed as well."""
+        if self.fades_by_visit:
+            self.posterior.fade(allocation.prompts, self.options.forgetting)
         was_binary = self.posterior.reward_sq_sum is None
         self.posterior.update(
             allocation.prompts,
@@ -111,5 +119,5 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
         return {**self.posterior.state_dict(), "fitted_evidence": np.array(self._fitted_evidence)}
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.posterior = Posterior.from_state(arrays, self.options.forgetting)
+        self.posterior = Posterior.from_state(arrays, self._round_forgetting)
         self._fitted_evidence = float(arrays["fitted_evidence"])

@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, Feedback, Wave, make
+from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, Feedback, Wave, make, seeding
 
 FeedbackFn = Callable[[int, Allocation], Feedback]  # (round index, allocation) -> feedback
 
@@ -79,6 +79,30 @@ class Luck:
 def rewards_of(num_responses: Sequence[int], successes: Sequence[int]) -> Feedback:
     """Binary feedback from plain lists."""
     return Feedback(np.array(num_responses, np.int64), np.array(successes, np.int64))
+
+
+def naive_of(naive: Callable[..., Any], fast: BaseAllocator[Any], **given: Any) -> Any:
+    """A naive implementation on the problem of a fast one."""
+    problem = fast.problem
+    return naive(
+        problem.num_prompts,
+        problem.num_rounds,
+        problem.budget,
+        problem.capacity,
+        problem.max_units,
+        problem.responses_per_unit,
+        **given,
+    )
+
+
+def epochs_of(fast: BaseAllocator[Any]) -> Callable[[int], list[int]]:
+    """The orders of an allocator's epochs: which prompts come first is luck, not the rule."""
+
+    def order_of(epoch: int) -> list[int]:
+        rng = seeding.generator(f"{fast.name} epoch", fast.seed, epoch)
+        return rng.permutation(fast.problem.num_prompts).tolist()
+
+    return order_of
 
 
 # --- playing a horizon --------------------------------------------------------------------------------------------

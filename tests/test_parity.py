@@ -17,7 +17,15 @@ from cerolab import AllocationProblem, Feedback, make
 from tests.reference.naive_ablations import NaiveCeroFixed, NaiveCeroGreedy, NaiveCeroPreset
 from tests.reference.naive_cero import NaiveCero
 from tests.reference.naive_mirror import NaiveDualMirrorDescent
-from tests.strategies import Luck, as_pairs, feedbacks, problems, some_examples, success_rates
+from tests.strategies import (
+    Luck,
+    as_pairs,
+    feedbacks,
+    naive_of,
+    problems,
+    some_examples,
+    success_rates,
+)
 
 NAIVE = {
     "cero": NaiveCero,
@@ -31,17 +39,8 @@ CLOSE = 1e-12
 
 
 def naive_twin(fast, options):
-    problem = fast.problem
-    return NAIVE[fast.name](
-        problem.num_prompts,
-        problem.num_rounds,
-        problem.budget,
-        problem.capacity,
-        problem.max_units,
-        problem.responses_per_unit,
-        **{"saturation": problem.saturation, **options},
-        tie_rank=fast.ties.rank_M.tolist(),
-    )
+    given = {"saturation": fast.problem.saturation, **options}
+    return naive_of(NAIVE[fast.name], fast, **given, tie_rank=fast.ties.rank_M.tolist())
 
 
 def scores_of(naive) -> list[float]:

@@ -29,7 +29,9 @@ from tests.strategies import (
     Luck,
     as_pairs,
     batch_options,
+    epochs_of,
     feedbacks,
+    naive_of,
     one_wave,
     play,
     problems,
@@ -53,22 +55,7 @@ ROOMY = {"max_prompts": 8, "max_rounds": 12, "max_units": 6, "max_responses": 4}
 
 
 def naive_batch(fast, options):
-    problem = fast.problem
-
-    def order_of(epoch):  # which prompts come first is luck, not the rule
-        rng = seeding.generator(f"{fast.name} epoch", fast.seed, epoch)
-        return rng.permutation(problem.num_prompts).tolist()
-
-    return NAIVE_BATCHES[fast.name](
-        problem.num_prompts,
-        problem.num_rounds,
-        problem.budget,
-        problem.capacity,
-        problem.max_units,
-        problem.responses_per_unit,
-        order_of=order_of,
-        **options,
-    )
+    return naive_of(NAIVE_BATCHES[fast.name], fast, order_of=epochs_of(fast), **options)
 
 
 def assert_in_step(fast, naive, feedback_of) -> int:

@@ -296,18 +296,21 @@ def test_a_first_wave_is_cut_off_at_the_tokens_and_a_state_with_other_tokens_is_
         made(scenario).load_state_dict(state)
 
 
-def test_prompts_that_were_cut_off_are_next_in_the_epoch():
-    problem = replace(PLAIN, num_rounds=6, budget=30, token_budget=180, max_tokens=10)
-    free = make("uniform", replace(problem, token_budget=10**9))
-    cut = make("uniform", problem)
-    served = []
-    while not cut.done:
-        for allocation, _ in one_round(cut, lambda _, a: Feedback(a.units * 4, a.units * 0, num_tokens=a.units * 30)):
-            served += allocation.prompts.tolist()
-    one_token = [one_round(free, lambda _, a: Feedback(a.units, a.units * 0, num_tokens=a.units)) for _ in range(2)]
-    first = [prompt for ((allocation, _),) in one_token for prompt in allocation.prompts.tolist()]
-    assert len(served) >= 3
-    assert served == first[: len(served)]
+def served(name, token_budget, tokens_a_unit):
+    """Prompts in the order of their groups over six rounds of at most five units."""
+    problem = replace(PLAIN, num_rounds=6, budget=30, token_budget=token_budget, max_tokens=10)
+    allocator, prompts = make(name, problem), []
+    while not allocator.done:
+        waves = one_round(allocator, lambda _, a: Feedback(a.units * 4, a.units * 0, None, a.units * tokens_a_unit))
+        prompts += [prompt for wave in waves for prompt in wave.allocation.prompts.tolist()]
+    return prompts
+
+
+@pytest.mark.parametrize("name", ["uniform", "reinforce_ada_est"])
+def test_prompts_that_were_cut_off_are_next_in_the_epoch(name):
+    free, cut = served(name, 10**9, 4), served(name, 130, 4)
+    assert len(set(free[:6])) == 6
+    assert cut[:6] == free[:6]
 
 
 def test_the_price_of_cero_moves_with_what_it_would_have_spent():

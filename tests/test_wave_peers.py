@@ -23,8 +23,10 @@ from tests.reference.naive_waves import NaiveDapo, NaiveGreso, NaiveHora, NaiveR
 from tests.strategies import (
     Luck,
     as_pairs,
+    epochs_of,
     feedbacks,
     moment,
+    naive_of,
     one_round,
     one_wave,
     play,
@@ -52,25 +54,11 @@ RATES = (0.5, 0.0, 1.0, 0.1, 0.85, 0.25, 0.6, 0.7, 0.03, 0.45, 0.98, 0.35)
 # --- parity --------------------------------------------------------------------------------------------------------
 
 
-def naive_of(fast, options):
-    problem = fast.problem
-
-    def order_of(epoch):  # which prompts come first, and which coin falls how, is luck, not the rule
-        return seeding.generator(f"{fast.name} epoch", fast.seed, epoch).permutation(problem.num_prompts).tolist()
-
-    if fast.name == "greso":
-        keys = seeding.coin_keys(seeding.seed_from_names("greso skip", fast.seed), problem.num_prompts)
+def naive_twin(fast, options):
+    if fast.name == "greso":  # which coin falls how is luck, too
+        keys = seeding.coin_keys(seeding.seed_from_names("greso skip", fast.seed), fast.problem.num_prompts)
         options = {**options, "coin": lambda i, k: float(seeding.counter_uniforms(keys[i], np.array(k)))}
-    return NAIVE[fast.name](
-        problem.num_prompts,
-        problem.num_rounds,
-        problem.budget,
-        problem.capacity,
-        problem.max_units,
-        problem.responses_per_unit,
-        order_of=order_of,
-        **options,
-    )
+    return naive_of(NAIVE[fast.name], fast, order_of=epochs_of(fast), **options)
 
 
 def assert_in_step(fast, naive, feedback_of) -> int:
@@ -105,7 +93,7 @@ def test_waves_are_those_of_the_naive_rule(name, data):
     options = data.draw(wave_options(name, problem))
     fast = make(name, problem, seed=data.draw(st.integers(0, 5)), **options)
     luck = Luck(problem, data.draw(success_rates(problem.num_prompts)), data.draw(st.integers(0, 1000)))
-    if assert_in_step(fast, naive_of(fast, options), luck):
+    if assert_in_step(fast, naive_twin(fast, options), luck):
         event("tied")
 
 
@@ -119,7 +107,7 @@ def test_waves_are_those_of_the_naive_rule_on_any_feedback(name, data):
     def any_feedback(at, allocation):
         return data.draw(feedbacks(allocation, problem))
 
-    assert_in_step(fast, naive_of(fast, {}), any_feedback)
+    assert_in_step(fast, naive_twin(fast, {}), any_feedback)
 
 
 @EACH
@@ -128,7 +116,7 @@ def test_long_runs_agree_with_the_naive_rule(name):
     rates = np.random.default_rng(1).beta(0.4, 0.4, 40).tolist()
     for seed in range(3):
         fast = make(name, problem, seed=seed)
-        ties = assert_in_step(fast, naive_of(fast, {}), Luck(problem, rates, seed))
+        ties = assert_in_step(fast, naive_twin(fast, {}), Luck(problem, rates, seed))
         assert ties < 30
 
 

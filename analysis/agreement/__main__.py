@@ -12,9 +12,9 @@ from rich.text import Text
 
 from analysis.agreement.findings import CAUTION
 from analysis.agreement.page import find_agreement
+from analysis.command import says_errors
 from analysis.load import load_setting
 from analysis.tables import to_rich
-from cerolab.errors import CerolabError
 from cerolab.records.files import write_text
 
 app = App(
@@ -27,6 +27,7 @@ app = App(
 
 
 @app.default
+@says_errors
 def main(
     training: Annotated[Path, Parameter(help="Folder of the training experiment.")],
     replica: Annotated[Path, Parameter(help="Folder of its replica, made by python -m sim.replica.")],
@@ -35,15 +36,11 @@ def main(
     out: Annotated[Path | None, Parameter(help="Folder for page and figure.  [default: REPLICA]")] = None,
 ) -> int:
     """Print table and sentences, write them to OUT/agreement.md, and draw OUT/figures/agreement."""
-    try:
-        found = find_agreement(load_setting(training), load_setting(replica))
-        folder = out or replica
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "agreement.md", found.markdown())
-        written = found.draw(folder / "figures" / "agreement")
-    except CerolabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    found = find_agreement(load_setting(training), load_setting(replica))
+    folder = out or replica
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "agreement.md", found.markdown())
+    written = found.draw(folder / "figures" / "agreement")
     console = Console()
     console.print(to_rich(found.table, "measured in training | predicted by the replica"))
     for heading, lines in found.sections.items():

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from analysis.command import says_errors
 from analysis.load import load_runs
-from cerolab.errors import CerolabError
 from cerolab.records.files import write_text
 
 _HELP = (
@@ -27,6 +27,7 @@ app = App(
 
 
 @app.default
+@says_errors
 def main(
     *runs: Annotated[Path, Parameter(help="Runs, experiments, or folders of experiments.", name="RUN")],
     out: Annotated[Path, Parameter(help="The page.", name=["--out", "-o"])] = Path("report.html"),
@@ -40,11 +41,7 @@ def main(
     if not out.parent.is_dir():
         print(f"error: {out.parent} does not exist; make it, or give another place with --out", file=sys.stderr)
         return 1
-    try:
-        write_text(out, render(load_runs(*runs)))
-    except CerolabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    write_text(out, render(load_runs(*runs)))
     print(out)
     return 0
 

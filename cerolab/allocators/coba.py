@@ -31,8 +31,8 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import betaln
 
-from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
-from cerolab.batches import GroupSizes, cut_off, spread_evenly
+from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray, cut_off
+from cerolab.batches import GroupSizes, spread_evenly
 from cerolab.checks import whole_number
 from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem

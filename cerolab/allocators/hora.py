@@ -25,14 +25,13 @@ graded rewards S is the sum of rewards.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from cerolab.allocation import Allocation, FloatArray, IntArray
-from cerolab.batches import Batches, GroupSizes, cut_off
-from cerolab.checks import real_number, whole_number
+from cerolab.allocation import Allocation, FloatArray, IntArray, cut_off
+from cerolab.batches import Batches, GroupSizes, check_group_units
+from cerolab.checks import whole_number
 from cerolab.problem import AllocationProblem
 from cerolab.projection import largest_increments
 from cerolab.registry import register
@@ -59,9 +58,7 @@ class HoraOptions:
         if self.probe_units is not None:
             object.__setattr__(self, "probe_units", whole_number("probe_units", self.probe_units, least=1))
         object.__setattr__(self, "most_responses", whole_number("most_responses", self.most_responses, least=1))
-        if self.group_units is not None:
-            mean = real_number("group_units", self.group_units, 0.0, math.inf, "leave it out for the default", True)
-            object.__setattr__(self, "group_units", mean)
+        check_group_units(self)
 
 
 def hit_utility(successes_A: FloatArray, failures_A: FloatArray, num_units: int, unit: int) -> FloatArray:

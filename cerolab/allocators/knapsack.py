@@ -30,8 +30,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cerolab.allocation import BoolArray, FloatArray, IntArray
-from cerolab.batches import GroupSizes, cut_off, spread_evenly
+from cerolab.allocation import BoolArray, FloatArray, IntArray, cut_off
+from cerolab.batches import GroupSizes, spread_evenly
 from cerolab.checks import whole_number
 from cerolab.errors import InvalidValueError
 from cerolab.projection import largest_increments

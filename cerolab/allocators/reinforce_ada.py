@@ -29,15 +29,14 @@ not take it, further prompts join, until the fourth wave. The variant "est", whi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from cerolab.allocation import Allocation, BoolArray, IntArray
-from cerolab.batches import Batches, GroupSizes, cut_off
-from cerolab.checks import real_number, whole_number
+from cerolab.allocation import Allocation, BoolArray, IntArray, cut_off
+from cerolab.batches import Batches, GroupSizes, check_group_units
+from cerolab.checks import whole_number
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
@@ -71,9 +70,7 @@ class ReinforceAdaOptions:
             object.__setattr__(self, field, whole_number(field, getattr(self, field), least=least))
         if self.wave_units is not None:
             object.__setattr__(self, "wave_units", whole_number("wave_units", self.wave_units, least=1))
-        if self.group_units is not None:
-            mean = real_number("group_units", self.group_units, 0.0, math.inf, "leave it out for the default", True)
-            object.__setattr__(self, "group_units", mean)
+        check_group_units(self)
 
 
 @register

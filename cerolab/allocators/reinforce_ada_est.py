@@ -30,7 +30,7 @@ import numpy as np
 
 from cerolab import batches
 from cerolab.allocation import Allocation, FloatArray, IntArray
-from cerolab.batches import Batches, GroupSizes
+from cerolab.batches import Batches, GroupSizes, check_group_units
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
 from cerolab.epochs import Epochs
@@ -60,9 +60,7 @@ class ReinforceAdaEstOptions(PosteriorOptions):
         PosteriorOptions.__post_init__(self)  # super() has no place in a slotted dataclass
         power = real_number("power", self.power, 0.0, math.inf, "use 0.5, as in the paper")
         object.__setattr__(self, "power", power)
-        if self.group_units is not None:
-            mean = real_number("group_units", self.group_units, 0.0, math.inf, "leave it out for the default", True)
-            object.__setattr__(self, "group_units", mean)
+        check_group_units(self)
 
 
 def proportional_units(weight_A: FloatArray, total: int, most: int) -> IntArray:
@@ -86,11 +84,11 @@ class ReinforceAdaEst(PosteriorAllocator[ReinforceAdaEstOptions]):
 
     name = "reinforce_ada_est"
     Options = ReinforceAdaEstOptions
+    fades_by_visit: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {**PosteriorAllocator.limits, **batches.LIMITS}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: ReinforceAdaEstOptions):
         super().__init__(problem, seed, options)
-        self.posterior.forgetting = 1.0  # evidence fades by visits, see ``_learn``
         unit = problem.responses_per_unit
         self.sizes = GroupSizes.of(problem, options.group_units, 1, problem.max_units * unit)
         self.batches = Batches(Epochs(problem.num_prompts, f"{self.name} epoch", self.seed), self.sizes)
@@ -105,8 +103,7 @@ class ReinforceAdaEst(PosteriorAllocator[ReinforceAdaEstOptions]):
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         if allocation.num_groups:
-            self.batches.epochs.advance()
-        self.posterior.fade(allocation.prompts, self.options.forgetting)
+            self.batches.epochs.advance(allocation.num_groups)
         self._update_posterior(allocation, feedback)
 
     def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -118,5 +115,4 @@ class ReinforceAdaEst(PosteriorAllocator[ReinforceAdaEstOptions]):
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         epochs = self.batches.epochs.restored(arrays)
         super()._load_arrays(arrays)
-        self.posterior.forgetting = 1.0
         self.batches.epochs = epochs

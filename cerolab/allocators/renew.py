@@ -75,11 +75,11 @@ class Renew(PosteriorAllocator[RenewOptions]):
 
     name = "renew"
     Options = RenewOptions
+    fades_by_visit: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {**PosteriorAllocator.limits, "visited": (-1, math.inf)}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: RenewOptions):
         super().__init__(problem, seed, options)
-        self.posterior.forgetting = 1.0  # evidence fades by visits, see ``_learn``
         self.visited_M: IntArray = np.full(problem.num_prompts, -1)
 
     def _select(self) -> Allocation:
@@ -95,7 +95,6 @@ class Renew(PosteriorAllocator[RenewOptions]):
         return worth_M
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
-        self.posterior.fade(allocation.prompts, self.options.forgetting)
         self.visited_M[allocation.prompts] = self.round_index
         self._update_posterior(allocation, feedback)
 
@@ -108,5 +107,4 @@ class Renew(PosteriorAllocator[RenewOptions]):
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         super()._load_arrays(arrays)
-        self.posterior.forgetting = 1.0
         self.visited_M = np.array(arrays["visited"], np.int64)

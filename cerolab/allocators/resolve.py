@@ -91,13 +91,13 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
 
     def _grouped(self) -> Kinds | None:
         """The pool by exposure, responses and successes; None where evidence fades, is graded, or tokens count."""
-        if self.options.forgetting != 1.0 or self.posterior.reward_sq_sum is not None or self._counts_tokens:
+        if (
+            self.options.forgetting != 1.0
+            or self.posterior.reward_sq_sum is not None
+            or self.remaining_tokens is not None
+        ):
             return None
         return Kinds(self.exposure_M, *self._evidence(slice(None)))
-
-    @property
-    def _counts_tokens(self) -> bool:
-        return self.problem.token_budget is not None
 
     def _evidence(self, at: IntArray | slice) -> tuple[IntArray, IntArray]:
         """(responses, successes), as whole numbers."""
@@ -105,18 +105,19 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         responses, successes = (np.rint(total).astype(np.int64) for total in sums)
         return responses, successes
 
-    def _pool(self) -> tuple[IntArray, IntArray, IntArray]:
-        """(exposure, responses, successes) [C]."""
-        if self._kinds is None:
-            return self.exposure_M, *self._evidence(slice(None))
-        exposure_C, responses_C, successes_C = self._kinds.rows.T
-        return exposure_C, responses_C, successes_C
+    def _exposure(self) -> IntArray:
+        """Units [C] so far."""
+        return self.exposure_M if self._kinds is None else self._kinds.rows[:, 0]
+
+    def _seen(self) -> tuple[IntArray, IntArray]:
+        """(responses, successes) [C]."""
+        return self._evidence(slice(None)) if self._kinds is None else (self._kinds.rows[:, 1], self._kinds.rows[:, 2])
 
     def _rate(self) -> FloatArray:
         """q-hat [C]."""
         if self._kinds is None:
             return self.posterior.expected_variance()
-        (a0, b0), (_, responses_C, successes_C) = self.posterior.prior, self._pool()
+        (a0, b0), (responses_C, successes_C) = self.posterior.prior, self._seen()
         return expected_variance(a0 + successes_C, b0 + (responses_C - successes_C))
 
     def _of_pool(self, value_C: FloatArray) -> FloatArray:
@@ -132,7 +133,7 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         deficit_C, price = self._plan()
         score_C, open_C = deficit_C.astype(np.float64), self._open(price)
         # Above every deficit, and the fewer units the higher.
-        score_C[open_C] = 2.0 * self.problem.horizon_exposure + 1.0 - self._pool()[0][open_C]
+        score_C[open_C] = 2.0 * self.problem.horizon_exposure + 1.0 - self._exposure()[open_C]
         score_M = self._of_pool(score_C)
         if self.remaining_tokens is None:
             return best_allocation(score_M, self.ties, self.even_quota(), self.problem.max_units, floor=None)
@@ -147,7 +148,7 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         """(mean units [C] that prompts still get of the budget left, the multiplier of that budget a mean unit)."""
         if self._planned is None:
             curvature_C, most = utility.curvature(self._rate(), self.problem), self._further
-            exposure_C, count_C = self._pool()[0], None if self._kinds is None else self._kinds.count
+            exposure_C, count_C = self._exposure(), None if self._kinds is None else self._kinds.count
             units_C, log_price = oracle.largest_gains_by_kind(curvature_C, exposure_C, most, self.remaining, count_C)
             self._planned, self._dearer_C = (units_C, math.exp(log_price)), None
             if self.remaining_tokens is not None:
@@ -169,7 +170,7 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
 
     def _open(self, price: float) -> BoolArray:
         """[C] whether one more unit is worth more than its price, with what may be learned; ``price`` of a mean one."""
-        _, responses_C, successes_C = self._pool()
+        responses_C, successes_C = self._seen()
         return opening.open_prompts(
             responses_C,
             successes_C,
@@ -213,7 +214,7 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {**super()._arrays(), "exposure": self.exposure_M.copy()}
-        return {**arrays, "tokens": self.tokens_M.copy()} if self._counts_tokens else arrays
+        return arrays if self.remaining_tokens is None else {**arrays, "tokens": self.tokens_M.copy()}
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         super()._load_arrays(arrays)

@@ -27,8 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cerolab.allocation import Allocation, BoolArray, IntArray, Wave
-from cerolab.batches import cut_off
+from cerolab.allocation import Allocation, BoolArray, IntArray, Wave, cut_off
 from cerolab.checks import whole_number
 from cerolab.groups import mixed_prompts
 from cerolab.problem import AllocationProblem

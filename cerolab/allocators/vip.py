@@ -32,8 +32,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from cerolab import batches, embedding
-from cerolab.allocation import Allocation, FloatArray, IntArray
-from cerolab.batches import Batches, GroupSizes, check_group_options, cut_off
+from cerolab.allocation import Allocation, FloatArray, IntArray, cut_off
+from cerolab.batches import Batches, GroupSizes, check_group_options
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
 from cerolab.embedding import EmbeddingProcess
