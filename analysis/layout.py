@@ -71,7 +71,7 @@ def log_axis(
     if seen.size:
         ratio = float(seen.max() / seen.min())
         margin = max(ratio**0.06, 1.05)
-        wide = ratio > 2e3
+        wide = ratio > (200.0 if which == "x" else 2e3)  # labels side by side need more room
         set_limits(float(seen.min()) / margin, float(seen.max()) * margin)
     if ticks is None:
         axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))

@@ -77,7 +77,12 @@ def test_resolve_does_what_its_naive_version_says(data):
 def test_renew_does_what_its_naive_version_says(data):
     problem = data.draw(problems())
     rates = data.draw(success_rates(problem.num_prompts))
-    options = {"forgetting": data.draw(st.sampled_from([0.5, 0.7, 1.0])), "recovery": 3.0, "optimism": 0.5}
+    options = {
+        "forgetting": data.draw(st.sampled_from([0.5, 0.7, 1.0])),
+        "headroom": data.draw(st.sampled_from([0.0, 0.5, 1.0])),
+        "recovery": 3.0,
+        "optimism": 0.5,
+    }
     allocator = make("renew", problem, seed=1, prior=(1.0, 1.0), **options)
     naive = NaiveRenew((1.0, 1.0), **options)
     luck = Luck(problem, rates, 3)
@@ -141,6 +146,15 @@ def test_renew_comes_back_to_what_can_teach_and_never_sees_all_of_a_large_hopele
     assert renew.exposure_M[good].sum() > 3 * renew.exposure_M[~good].sum() * good.mean() / (1 - good.mean())
 
 
+@pytest.mark.parametrize(("headroom", "best"), [(0.0, {0, 1}), (1.0, {0})])
+def test_of_two_prompts_that_teach_as_much_the_one_with_more_to_gain_goes_first(headroom, best):
+    """Two successes of eight, and six of eight."""
+    problem = AllocationProblem(num_prompts=2, num_rounds=4, budget=8, capacity=4, max_units=2, responses_per_unit=4)
+    allocator = make("renew", problem, 0, prior=(1.0, 1.0), headroom=headroom, tie_seed=0)
+    allocator.posterior.num_responses[:], allocator.posterior.reward_sum[:] = 8.0, [2.0, 6.0]
+    assert set(np.flatnonzero(np.isclose(allocator._worth(), allocator._worth().max()))) == best
+
+
 def test_the_worst_case_of_renew_is_fixed_rates():
     pool = np.random.default_rng(0).beta(0.5, 0.5, POOL.num_prompts)
     assert regret("renew", pool)[0] > 1.5 * regret("resolve", pool)[0]
@@ -160,6 +174,7 @@ def test_the_prior_of_the_pool_is_the_default(name):
         ("resolve", {"depth": 0}, "depth=0 is not positive"),
         ("renew", {"recovery": 0.0}, "recovery=0.0"),
         ("renew", {"optimism": -1.0}, "optimism=-1.0"),
+        ("renew", {"headroom": -1.0}, "headroom=-1.0"),
         ("renew", {"forgetting": 0.0}, "forgetting=0.0"),
     ],
 )

@@ -132,11 +132,12 @@ class NaiveTokenResolve(NaiveResolve):
 class NaiveRenew:
     """The worth of every prompt from its own story, kept as a list of (round, responses, hits)."""
 
-    def __init__(self, prior, forgetting: float, recovery: float, optimism: float):
+    def __init__(self, prior, forgetting: float, recovery: float, optimism: float, headroom: float):
         self.prior, self.forgetting, self.recovery, self.optimism = prior, forgetting, recovery, optimism
+        self.headroom = headroom
 
     def worth(self, story: list[tuple[int, float, float]], now: int) -> float:
-        """Return min(1/4, mean + optimism * sd of p(1-p)) * (1 - exp(-t / recovery))."""
+        """Return min(1/4, mean + optimism * sd of p(1-p)) * (1 - p)^headroom * (1 - exp(-t / recovery))."""
         a, b = self.prior
         for age, (_, count, hits) in enumerate(reversed(story)):
             kept = self.forgetting**age
@@ -147,4 +148,4 @@ class NaiveRenew:
         second = a * (a + 1) * b * (b + 1) / (s * (s + 1) * (s + 2) * (s + 3))
         rate = min(0.25, mean + self.optimism * math.sqrt(max(0.0, second - mean**2)))
         back = 1.0 if not story else 1 - math.exp(-(now - story[-1][0]) / self.recovery)
-        return rate * back
+        return rate * (b / s) ** self.headroom * back
