@@ -26,9 +26,7 @@ class SlopeStep:
         kind: of the slopes' numbers, float64 or float32.
     """
 
-    def __init__(
-        self, problem: AllocationProblem, step: float, max_slope: float, kind: npt.DTypeLike = np.float64
-    ):
+    def __init__(self, problem: AllocationProblem, step: float, max_slope: float, kind: npt.DTypeLike = np.float64):
         self._per_exposure = step / (problem.max_units * problem.num_rounds)
         self._per_unit = step / problem.max_units
         self._most = float(problem.horizon_exposure)

@@ -8,12 +8,12 @@ Law: all prompts of a kind (``cerolab.kinds``) have one distribution of the dist
     G_c(d) = P(low - d <= P <= high + d),   G_c(0) = P(P inside),
 
 so D_i = G_c^-1(U_i) with one uniform U_i a prompt has the law of a drawn D_i, and the prompts with D_i <= d are those
-with U_i <= G_c(d): one comparison with a number of the kind. Inside, U_i / G_c(0) - 1 in [-1, 0) takes the place of D_i;
-it is uniform, and that is the random order. A d that somewhat more prompts than ``count`` are expected to be within is
-found from the kinds alone; G_c is inverted for those few that pass. What is found does not depend on that d.
+with U_i <= G_c(d): one comparison with a number of the kind. Inside, D_i is U_i / G_c(0) - 1 in [-1, 0), which is
+uniform: a random order. A d that somewhat more prompts than ``count`` are expected to be within is found from the kinds
+alone; G_c is inverted for those few that pass. Which are the nearest does not depend on that d.
 
 How exact: nothing is tabulated or interpolated. U_i has 53 bits, G_c the rounding of two values of the incomplete beta
-function (about 1e-15), D_i is solved for by Newton's method to about 1e-12 of its size.
+function (about 1e-16 each), D_i is solved for by Newton's method, so that G_c(D_i) = U_i to about 1e-12.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, betaln
+from scipy.special import betainc, betaln, xlog1py, xlogy
 
 from cerolab.allocation import FloatArray, IntArray
 from cerolab.kinds import Kinds
@@ -84,7 +84,7 @@ def within(alpha: FloatArray, beta: FloatArray, target: Interval, distance: Floa
 
 
 def _living(kinds: Kinds, prior: Prior) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
-    """(ids, alpha, beta, number) of the kinds [C] that some prompt is of, by their rows: the same however they arose."""
+    """(ids, alpha, beta, number) of the kinds [C] that prompts are of, by their rows: the same however they arose."""
     ids = np.flatnonzero(kinds.count)
     ids = ids[np.lexsort(kinds.rows[ids].T)]
     responses, successes = kinds.rows[ids].T
@@ -95,12 +95,15 @@ def _density(alpha: FloatArray, beta: FloatArray, target: Interval, distance: Fl
     """G'(d), inf where the density of the Beta is."""
     total = np.zeros(np.broadcast_shapes(alpha.shape, np.shape(distance)))
     for at in (target[0] - distance, target[1] + distance):
-        log = (alpha - 1.0) * np.log(np.clip(at, 0.0, 1.0)) + (beta - 1.0) * np.log1p(-np.clip(at, 0.0, 1.0))
-        total += np.where((at < 0.0) | (at > 1.0), 0.0, np.exp(log - betaln(alpha, beta)))
+        rate = np.clip(at, 0.0, 1.0)
+        log = xlogy(alpha - 1.0, rate) + xlog1py(beta - 1.0, -rate) - betaln(alpha, beta)
+        total += np.where(rate == at, np.exp(log), 0.0)
     return total
 
 
-def _reach(alpha_C: FloatArray, beta_C: FloatArray, count_C: FloatArray, target: Interval, wanted: float) -> float | None:
+def _reach(
+    alpha_C: FloatArray, beta_C: FloatArray, count_C: FloatArray, target: Interval, wanted: float
+) -> float | None:
     """A distance that ``wanted`` prompts, or up to a tenth more, are expected to be within; below 0 inside."""
     inside = float(count_C @ within(alpha_C, beta_C, target, 0.0))
     if inside >= wanted:
@@ -109,21 +112,23 @@ def _reach(alpha_C: FloatArray, beta_C: FloatArray, count_C: FloatArray, target:
     if wanted >= count_C.sum():
         return high
     aim = wanted + 0.5 * _MORE * wanted - inside
-    distance = high * min(1.0, aim / float(count_C.sum()))
+    distance, last = high * min(1.0, aim / float(count_C.sum())), math.inf
     for _ in range(100):
         expected = float(count_C @ within(alpha_C, beta_C, target, distance)) - inside
         if wanted - inside <= expected <= wanted * (1.0 + _MORE) - inside:
             return distance
         low, high = (distance, high) if expected < aim else (low, distance)
-        # Newton's step for log(expected) over log(distance), which meets a power law at once.
+        # Newton's step for log(expected) over log(distance), which meets a power law at once; where steps do not at
+        # least halve each time, the bracket is halved.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             slope = float(count_C @ _density(alpha_C, beta_C, target, distance)) * distance
             step = expected * math.log(aim / expected) / slope if expected > 0.0 and slope > 0.0 else math.nan
-        distance = distance * math.exp(step) if abs(step) < 50.0 else math.nan
+        newton = distance * math.exp(step) if abs(step) < 50.0 else math.nan
+        good = low < newton < high and abs(newton - distance) <= 0.5 * last
+        last = abs(newton - distance) if good else 0.5 * (high - low)
+        distance = newton if good else 0.5 * (low + high)
         if not low < distance < high:
-            distance = 0.5 * (low + high)
-            if not low < distance < high:
-                break
+            break
     return None
 
 
@@ -154,7 +159,7 @@ def _inverse(
     """d in [0, reach] with G(d) = u, by Newton's method kept inside a bracket; G(0) and G(reach) are given."""
     low_A, high_A = np.zeros(uniform_A.size), np.full(uniform_A.size, reach)
     distance_A = reach * (uniform_A - inside_A) / (within_A - inside_A)
-    left = np.arange(uniform_A.size)
+    left, last_A = np.arange(uniform_A.size), np.full(uniform_A.size, np.inf)
     for _ in range(1100):  # halvings of all of the floating-point range
         if not left.size:
             break
@@ -166,7 +171,9 @@ def _inverse(
             slope = _density(alpha, beta, target, distance) * distance / (mass - inside)
             step = np.log((wanted - inside) / (mass - inside)) / slope
             newton = distance * np.exp(step)
-        good = (low <= newton) & (newton <= high)
+            move = np.abs(newton - distance)
+        good = (low <= newton) & (newton <= high) & (move <= 0.5 * last_A[left])
         distance_A[left] = np.where(good, newton, 0.5 * (low + high))
+        last_A[left] = np.where(good, move, 0.5 * (high - low))
         left = left[~((good & (np.abs(step) <= _CLOSE)) | (high - low <= 1e-12 * high))]
     return distance_A

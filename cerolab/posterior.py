@@ -204,7 +204,7 @@ def _double(sums: FloatArray) -> FloatArray:
 
 
 def checked_precision(precision: object) -> Precision:
-    """"double" or "single".
+    """ "double" or "single".
 
     Raises:
         InvalidValueError: anything else.

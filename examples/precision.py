@@ -27,15 +27,25 @@ METHODS = ("cero", "cero_greedy", "resolve", "mopps", "uniform")
 def of_the_sweep(num_prompts: int, num_rounds: int) -> AllocationProblem:
     """Half a unit a prompt and round."""
     budget = num_prompts * num_rounds // 2
-    capacity = -(-33 * budget // (32 * num_rounds))
-    return AllocationProblem(num_prompts, num_rounds, budget, capacity, max_units=2, responses_per_unit=4)
+    return _problem(num_prompts, num_rounds, budget)
 
 
 def of_the_paper(num_prompts: int, num_rounds: int = 500) -> AllocationProblem:
     """The paper's ratios: 6.4 units a prompt in all."""
     budget = 64 * num_prompts // 10
+    return _problem(num_prompts, num_rounds, budget)
+
+
+def _problem(num_prompts: int, num_rounds: int, budget: int) -> AllocationProblem:
     capacity = max(2, -(-33 * budget // (32 * num_rounds)))
-    return AllocationProblem(num_prompts, num_rounds, budget, capacity, max_units=2, responses_per_unit=4)
+    return AllocationProblem(
+        num_prompts=num_prompts,
+        num_rounds=num_rounds,
+        budget=budget,
+        capacity=capacity,
+        max_units=2,
+        responses_per_unit=4,
+    )
 
 
 def side_by_side(num_rounds: int, seed: int) -> dict[str, float]:
@@ -96,9 +106,10 @@ def bytes_a_prompt(name: str, num_prompts: int, precision: str) -> tuple[float, 
             tracemalloc.reset_peak()
         allocation = allocator.allocate()
         num_responses = allocation.units * problem.responses_per_unit
-        allocator.observe(allocation, Feedback(num_responses, rng.binomial(num_responses, success_M[allocation.prompts])))
+        successes = rng.binomial(num_responses, success_M[allocation.prompts])
+        allocator.observe(allocation, Feedback(num_responses, successes))
     peak = tracemalloc.get_traced_memory()[1]
-    del allocation, num_responses
+    del allocation, num_responses, successes
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     return kept / num_prompts, peak / num_prompts
@@ -109,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--horizons", type=int, nargs="*", default=[500, 5000])
-    parser.add_argument("--steps", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--steps", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--prompts", type=int, default=1_000_000, help="of the pool whose memory is measured")
     given = parser.parse_args()
     for num_rounds in given.horizons:
