@@ -107,7 +107,7 @@ def _reach(
     """A distance that ``wanted`` prompts, or up to a tenth more, are expected to be within; below 0 inside."""
     inside = float(count_C @ within(alpha_C, beta_C, target, 0.0))
     if inside >= wanted:
-        return (1.0 + 0.5 * _MORE) * min(1.0, wanted / inside) - 1.0 if inside > 1.05 * wanted else 0.0
+        return min(0.0, (1.0 + 0.5 * _MORE) * wanted / inside - 1.0)
     low, high = 0.0, max(target[0], 1.0 - target[1])
     if wanted >= count_C.sum():
         return high

@@ -204,10 +204,10 @@ def _double(sums: FloatArray) -> FloatArray:
 
 
 def checked_precision(precision: object) -> Precision:
-    """ "double" or "single".
+    """The precision by its name.
 
     Raises:
-        InvalidValueError: anything else.
+        InvalidValueError: neither "double" nor "single".
     """
     if isinstance(precision, str):
         if precision == "double":

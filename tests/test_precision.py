@@ -126,6 +126,11 @@ def test_on_the_same_decisions_slopes_and_price_stay_close(name, options):
         assert single.price == pytest.approx(double.price, abs=0.02)
 
 
+def test_the_slope_step_works_in_the_precision_of_the_slopes():
+    for precision, kind in (("double", np.float64), ("single", np.float32)):
+        assert made("cero", precision)._slope_step._buffer.dtype == kind
+
+
 def test_on_its_own_decisions_cero_spends_and_earns_the_same():
     curvature = 4 * PROBLEM.max_slope * RATES * (1 - RATES)
     spent, value = [], []
