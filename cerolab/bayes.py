@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from cerolab import seeding
 from cerolab.allocation import Allocation, FloatArray
@@ -15,7 +16,15 @@ from cerolab.base import BaseAllocator
 from cerolab.checks import whole_number
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
-from cerolab.posterior import Posterior, Prior, checked_forgetting, checked_prior
+from cerolab.posterior import (
+    Posterior,
+    Precision,
+    Prior,
+    checked_forgetting,
+    checked_precision,
+    checked_prior,
+    float_type,
+)
 from cerolab.problem import AllocationProblem
 from cerolab.projection import TieOrder
 
@@ -29,11 +38,13 @@ class PosteriorOptions:
             from (1, 1) and refitted each time the pool's evidence has grown by a quarter.
         forgetting: rho in (0, 1], evidence kept a round (5).
         tie_seed: seeds the fixed random order in which ties are broken; None takes the allocator's seed.
+        precision: "single" keeps what a prompt has in float32, for half the memory (``docs/scale.md``).
     """
 
     prior: Prior | Literal["pool"] = (1.0, 1.0)
     forgetting: float = 1.0
     tie_seed: int | None = None
+    precision: Precision = "double"
 
     def __post_init__(self) -> None:
         if isinstance(self.prior, str):
@@ -44,6 +55,12 @@ class PosteriorOptions:
         object.__setattr__(self, "forgetting", checked_forgetting(self.forgetting))
         if self.tie_seed is not None:
             object.__setattr__(self, "tie_seed", whole_number("tie_seed", self.tie_seed))
+        object.__setattr__(self, "precision", checked_precision(self.precision))
+
+
+def without_default_precision(options: dict[str, Any]) -> dict[str, Any]:
+    """``options_dict`` where ``precision`` is told only if it is not double."""
+    return {key: value for key, value in options.items() if (key, value) != ("precision", "double")}
 
 
 OptionsT = TypeVar("OptionsT", bound=PosteriorOptions)
@@ -73,10 +90,15 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
         super().__init__(problem, seed, options)
         self._learns_prior = isinstance(options.prior, str)
         prior = (1.0, 1.0) if isinstance(options.prior, str) else options.prior
-        self.posterior = Posterior.create(problem.num_prompts, prior, self._round_forgetting)
+        self.posterior = Posterior.create(problem.num_prompts, prior, self._round_forgetting, options.precision)
         self._fitted_evidence = 0.0
         tie_seed = self.seed if options.tie_seed is None else options.tie_seed
         self.ties = TieOrder(seeding.generator("tie order", tie_seed).permutation(problem.num_prompts))
+
+    @property
+    def _float_type(self) -> npt.DTypeLike:
+        """What numbers of prompts are kept in."""
+        return float_type(self.options.precision)
 
     @property
     def _round_forgetting(self) -> float:
@@ -105,7 +127,7 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
         turned_graded = was_binary and self.posterior.reward_sq_sum is not None
         changed_all = self.posterior.forgetting != 1.0 or turned_graded
         if self._learns_prior:
-            evidence = float(self.posterior.num_responses.sum())
+            evidence = float(self.posterior.num_responses.sum(dtype=np.float64))
             if not 0.8 * evidence <= self._fitted_evidence <= 1.25 * evidence:
                 self.posterior.refit_prior()
                 self._fitted_evidence = evidence
@@ -115,9 +137,13 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         self._update_posterior(allocation, feedback)
 
+    def options_dict(self) -> dict[str, Any]:
+        """The options; double precision goes without saying, so that older states and records read on."""
+        return without_default_precision(super().options_dict())
+
     def _arrays(self) -> dict[str, np.ndarray]:
         return {**self.posterior.state_dict(), "fitted_evidence": np.array(self._fitted_evidence)}
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.posterior = Posterior.from_state(arrays, self._round_forgetting)
+        self.posterior = Posterior.from_state(arrays, self._round_forgetting, self.options.precision)
         self._fitted_evidence = float(arrays["fitted_evidence"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from cerolab.allocation import Allocation, FloatArray
 from cerolab.problem import AllocationProblem
@@ -22,14 +23,15 @@ class SlopeStep:
         problem: gives K, N_max, Z.
         step: gamma_vartheta > 0.
         max_slope: cbar, which a method may set by a saturation of its own.
+        kind: of the slopes' numbers, float64 or float32.
     """
 
-    def __init__(self, problem: AllocationProblem, step: float, max_slope: float):
+    def __init__(self, problem: AllocationProblem, step: float, max_slope: float, kind: npt.DTypeLike = np.float64):
         self._per_exposure = step / (problem.max_units * problem.num_rounds)
         self._per_unit = step / problem.max_units
         self._most = float(problem.horizon_exposure)
         self._max_slope = max_slope
-        self._buffer = np.empty(min(_BLOCK, problem.num_prompts))
+        self._buffer: FloatArray = np.empty(min(_BLOCK, problem.num_prompts), kind)
 
     def __call__(self, slope_M: FloatArray, relative_curvature_M: FloatArray, allocation: Allocation) -> None:
         """Update ``slope_M`` [M] in place; ``allocation`` is the virtual one."""
@@ -37,7 +39,7 @@ class SlopeStep:
         slope_A = slope_M[chosen]
         # fmax and fmin drop the nan of 0/0: a prompt without curvature supports no exposure.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            rise_A = self._rise(slope_A, relative_curvature_M[chosen], np.empty(chosen.size))
+            rise_A = self._rise(slope_A, relative_curvature_M[chosen], np.empty_like(slope_A))
             for start in range(0, slope_M.size, self._buffer.size):
                 slope = slope_M[start : start + self._buffer.size]
                 curvature = relative_curvature_M[start : start + self._buffer.size]

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from cerolab.checks import real_number
 from cerolab.errors import InvalidValueError, StateError
 
 Prior = tuple[float, float]
+Precision = Literal["double", "single"]
 _MOST_PRIOR = 1e100  # products of two stay finite
 
 
@@ -55,6 +57,11 @@ def expected_variance_error(num_responses: npt.ArrayLike, prior_weight: float) -
     return np.sqrt(n) / (2 * (n + prior_weight)) + prior_weight / (n + prior_weight) + 1 / (4 * (n + prior_weight + 1))
 
 
+def float_type(precision: Precision) -> npt.DTypeLike:
+    """What numbers of prompts are kept in."""
+    return np.float32 if precision == "single" else np.float64
+
+
 @dataclass(slots=True)
 class Posterior:
     """Discounted reward sums of every prompt under a Beta prior; binary or graded rewards.
@@ -65,6 +72,8 @@ class Posterior:
         num_responses: [M] discounted responses.
         reward_sum: [M] discounted sum of rewards.
         reward_sq_sum: [M] discounted sum of squared rewards; None while every reward was binary.
+
+    The sums are float64 or float32, whichever they were given in; what is worked out from them is float64.
 
     Raises:
         InvalidValueError: a prior that is not positive and finite, or a forgetting outside (0, 1].
@@ -81,34 +90,51 @@ class Posterior:
         self.forgetting = checked_forgetting(self.forgetting)
 
     @classmethod
-    def create(cls, num_prompts: int, prior: Prior = (1.0, 1.0), forgetting: float = 1.0) -> Posterior:
+    def create(
+        cls,
+        num_prompts: int,
+        prior: Prior = (1.0, 1.0),
+        forgetting: float = 1.0,
+        precision: Precision = "double",
+    ) -> Posterior:
         """A posterior without evidence for ``num_prompts`` prompts."""
-        return cls(prior, forgetting, np.zeros(num_prompts), np.zeros(num_prompts))
+        kind = float_type(precision)
+        return cls(prior, forgetting, np.zeros(num_prompts, kind), np.zeros(num_prompts, kind))
 
     @property
     def alpha(self) -> FloatArray:
         """[M] a = a0 + discounted successes."""
-        return self.prior[0] + self.reward_sum
+        return self.prior[0] + _double(self.reward_sum)
 
     @property
     def beta(self) -> FloatArray:
         """[M] b = b0 + discounted failures."""
-        return self.prior[1] + (self.num_responses - self.reward_sum)
+        return self.prior[1] + (_double(self.num_responses) - self.reward_sum)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all sums are whole numbers: nothing fades every round, and every reward was binary."""
+        return self.forgetting == 1.0 and self.reward_sq_sum is None
+
+    def counts(self, at: IntArray | slice = slice(None)) -> tuple[IntArray, IntArray]:
+        """(responses, successes) as whole numbers, rounded where they are none."""
+        responses, successes = (np.rint(sums[at]).astype(np.int64) for sums in (self.num_responses, self.reward_sum))
+        return responses, successes
 
     def mean(self, at: IntArray | slice = slice(None)) -> FloatArray:
         """Posterior mean of the success rate, or of the mean reward: (a0 + reward sum) / (s0 + responses)."""
         a0, b0 = self.prior
-        return (a0 + self.reward_sum[at]) / (a0 + b0 + self.num_responses[at])
+        return (a0 + _double(self.reward_sum[at])) / (a0 + b0 + _double(self.num_responses[at]))
 
     def expected_variance(self, at: IntArray | slice = slice(None)) -> FloatArray:
         """q-hat, the posterior mean of the within-prompt reward variance (6), for all or for some prompts."""
         a0, b0 = self.prior
-        reward_sum, num_responses = self.reward_sum[at], self.num_responses[at]
+        reward_sum, num_responses = _double(self.reward_sum[at]), _double(self.num_responses[at])
         if self.reward_sq_sum is None:
             return expected_variance(a0 + reward_sum, b0 + (num_responses - reward_sum))
         weight = a0 + b0 + num_responses
         mean = (a0 + reward_sum) / weight
-        second = (a0 + self.reward_sq_sum[at]) / weight  # a Bernoulli(a0/s0) base measure: its r^2 is its r
+        second = (a0 + _double(self.reward_sq_sum[at])) / weight  # a Bernoulli(a0/s0) base measure: its r^2 is its r
         return np.maximum(second - mean**2, 0.0) * (weight / (weight + 1.0))
 
     def update(
@@ -153,22 +179,42 @@ class Posterior:
         }
 
     @classmethod
-    def from_state(cls, state: Mapping[str, np.ndarray], forgetting: float) -> Posterior:
+    def from_state(
+        cls, state: Mapping[str, np.ndarray], forgetting: float, precision: Precision = "double"
+    ) -> Posterior:
         """The inverse of ``state_dict``.
 
         Raises:
             StateError: sums that no rewards in [0, 1] have; names the array.
         """
         num_responses, reward_sum, squares = (
-            np.array(state[key], np.float64) for key in ("num_responses", "reward_sum", "reward_sq_sum")
+            np.array(state[key], float_type(precision)) for key in ("num_responses", "reward_sum", "reward_sq_sum")
         )
-        slack = 1e-9 * (1.0 + num_responses)
+        slack = (1e-9 if precision == "double" else 1e-6) * (1.0 + num_responses)
         if (reward_sum > num_responses + slack).any():
             raise StateError("the state's reward_sum is above its num_responses")
         if (squares > reward_sum + slack).any():
             raise StateError("the state's reward_sq_sum is above its reward_sum")
         prior = (float(state["prior"][0]), float(state["prior"][1]))
         return cls(prior, forgetting, num_responses, reward_sum, squares if state["graded"] else None)
+
+
+def _double(sums: FloatArray) -> FloatArray:
+    return sums.astype(np.float64, copy=False)
+
+
+def checked_precision(precision: object) -> Precision:
+    """The precision by its name.
+
+    Raises:
+        InvalidValueError: neither "double" nor "single".
+    """
+    if isinstance(precision, str):
+        if precision == "double":
+            return "double"
+        if precision == "single":
+            return "single"
+    raise InvalidValueError("precision", precision, "is not known", 'give "double" or "single"')
 
 
 def checked_prior(prior: object) -> Prior:

@@ -312,6 +312,7 @@ def method_options(draw: st.DrawFn, name: str, problem: AllocationProblem) -> di
         options["forgetting"] = draw(st.floats(0.05, 1.0))
     if draw(st.booleans()):
         options["prior"] = draw(st.one_of(_priors(), st.just("pool")))
+    options["precision"] = draw(st.sampled_from(("double", "single")))
     if name == "mopps":
         options["target"] = draw(st.sampled_from((0.5, 0.0, 0.3, (0.3, 0.7), (0.5, 0.5))))
         options["candidate_ratio"] = draw(st.sampled_from((None, 1, 2)))

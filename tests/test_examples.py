@@ -82,3 +82,20 @@ def test_an_entry_point_cannot_replace_a_built_in_method(tmp_path):
     code = "from cerolab.registry import allocator_class; print(allocator_class('cero').__module__)"
     done = run(code, installed(tmp_path, "cero", "least_visited"), ROOT / "examples")
     assert done.stdout == "cerolab.allocators.cero\n", done.stderr
+
+
+def test_the_measurement_of_precision_prints_its_three_tables():
+    arguments = ["--seeds", "1", "--horizons", "4", "--steps", "10", "--prompts", "500"]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(ROOT / "examples" / "precision.py"), *arguments],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {line[2:38].strip(): line[38:].split() for line in done.stdout.splitlines() if line.startswith("  regret")}
+    assert set(rows) == {"regret, double", "regret, single - double"}
+    (slopes,) = (line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  10 "))
+    assert float(slopes[0]) == pytest.approx(float(slopes[1]), rel=1e-5)
+    (bytes_of,) = (line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  cero "))
+    assert len(bytes_of) == 4

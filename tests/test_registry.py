@@ -72,7 +72,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_and_all_known():
     refused(
         "cero",
         "unknown option of 'cero' 'forgeting' (did you mean 'forgetting'?)",
-        "known: catch_up, forgetting, price, prior, saturation, step_price, step_slope, tie_seed",
+        "known: catch_up, forgetting, precision, price, prior, saturation, step_price, step_slope, tie_seed",
         error=UnknownNameError,
         forgeting=0.9,
     )

@@ -87,11 +87,15 @@ class Cero(PosteriorAllocator[CeroOptions]):
         self._step_price = options.step_price or default_step
         saturation = options.saturation or problem.saturation
         self._slope_step = SlopeStep(
-            problem, options.step_slope or default_step, max_slope=saturation / problem.exposure_scale
+            problem, options.step_slope or default_step, saturation / problem.exposure_scale, self._float_type
         )
         self.price = options.price
-        self.curvature_M = 4.0 * self.posterior.expected_variance()
+        self.curvature_M = self._curvature()
         self.slope_M = self._first_slopes(self.curvature_M)
+
+    def _curvature(self) -> FloatArray:
+        """4 qhat [M], the curvature over cbar."""
+        return (4.0 * self.posterior.expected_variance()).astype(self._float_type, copy=False)
 
     def _first_slopes(self, relative_curvature_M: FloatArray) -> FloatArray:
         """vartheta_i = 4 qhat_i at the start, as a copy."""
@@ -133,13 +137,13 @@ class Cero(PosteriorAllocator[CeroOptions]):
 
     def _update_curvature(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         if self._update_posterior(allocation, feedback):
-            self.curvature_M = 4.0 * self.posterior.expected_variance()
+            self.curvature_M = self._curvature()
         else:
             self.curvature_M[allocation.prompts] = 4.0 * self.posterior.expected_variance(allocation.prompts)
 
     def predicted_value(self) -> np.ndarray:
         """[M] posterior mean q-hat of the reward variance (6)."""
-        return self.curvature_M / 4.0
+        return self.curvature_M.astype(np.float64, copy=False) / 4.0
 
     def metrics(self) -> dict[str, float]:
         """Price, units that the next round would spend at this price, remaining units, mean q-hat and mean slope."""
@@ -148,8 +152,8 @@ class Cero(PosteriorAllocator[CeroOptions]):
             **super().metrics(),
             "price": self.price,
             "virtual_units": float(min(self.problem.capacity, positive_margins * self.problem.max_units)),
-            "mean_predicted_value": float(self.curvature_M.mean()) / 4.0,
-            "mean_slope": float(self.slope_M.mean()),
+            "mean_predicted_value": float(self.curvature_M.mean(dtype=np.float64)) / 4.0,
+            "mean_slope": float(self.slope_M.mean(dtype=np.float64)),
         }
 
     def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -164,6 +168,6 @@ class Cero(PosteriorAllocator[CeroOptions]):
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         super()._load_arrays(arrays)
-        self.slope_M = np.array(arrays["slope"], np.float64)
+        self.slope_M = np.array(arrays["slope"], self._float_type)
         self.price = float(arrays["price"])
-        self.curvature_M = 4.0 * self.posterior.expected_variance()
+        self.curvature_M = self._curvature()

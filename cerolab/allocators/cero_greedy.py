@@ -34,7 +34,8 @@ class CeroGreedy(PosteriorAllocator[PosteriorOptions]):
 
     def _gain(self, at: IntArray | slice) -> FloatArray:
         curvature = utility.curvature(self.posterior.expected_variance(at), self.problem)
-        return utility.value(curvature, self.problem.max_units) * np.exp(-curvature * self.exposure_M[at])
+        gain = utility.value(curvature, self.problem.max_units) * np.exp(-curvature * self.exposure_M[at])
+        return gain.astype(self._float_type, copy=False)
 
     def _select(self) -> Allocation:
         return best_allocation(self.gain_M, self.ties, self.even_quota(), self.problem.max_units, floor=None)

@@ -91,19 +91,9 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
 
     def _grouped(self) -> Kinds | None:
         """The pool by exposure, responses and successes; None where evidence fades, is graded, or tokens count."""
-        if (
-            self.options.forgetting != 1.0
-            or self.posterior.reward_sq_sum is not None
-            or self.remaining_tokens is not None
-        ):
+        if not self.posterior.whole or self.remaining_tokens is not None:
             return None
-        return Kinds(self.exposure_M, *self._evidence(slice(None)))
-
-    def _evidence(self, at: IntArray | slice) -> tuple[IntArray, IntArray]:
-        """(responses, successes), as whole numbers."""
-        sums = self.posterior.num_responses[at], self.posterior.reward_sum[at]
-        responses, successes = (np.rint(total).astype(np.int64) for total in sums)
-        return responses, successes
+        return Kinds(self.exposure_M, *self.posterior.counts())
 
     def _exposure(self) -> IntArray:
         """Units [C] so far."""
@@ -111,7 +101,7 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
 
     def _seen(self) -> tuple[IntArray, IntArray]:
         """(responses, successes) [C]."""
-        return self._evidence(slice(None)) if self._kinds is None else (self._kinds.rows[:, 1], self._kinds.rows[:, 2])
+        return self.posterior.counts() if self._kinds is None else (self._kinds.rows[:, 1], self._kinds.rows[:, 2])
 
     def _rate(self) -> FloatArray:
         """q-hat [C]."""
@@ -197,10 +187,10 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         if feedback.num_tokens is not None:
             self.tokens_M[prompts] += feedback.num_tokens.astype(np.int64)
         self._update_posterior(allocation, feedback)
-        if self.posterior.reward_sq_sum is not None:
+        if not self.posterior.whole:
             self._kinds = None
         if self._kinds is not None:
-            self._kinds.move(prompts, self.exposure_M[prompts], *self._evidence(prompts))
+            self._kinds.move(prompts, self.exposure_M[prompts], *self.posterior.counts(prompts))
 
     def metrics(self) -> dict[str, float]:
         """And the multiplier of the budget left over the largest slope, mean q-hat, the share of open prompts."""
