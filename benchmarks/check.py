@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from analysis.command import says_errors
 from benchmarks.measure import ROOT, Ratio, measure, ratios
@@ -81,13 +82,15 @@ def _measured(*tests: str) -> Ratios:
 
 @app.default
 @says_errors
-def check(*, summary: Path = ROOT / "results" / "bench" / "summary.json") -> int:
+def check(
+    *, summary: Annotated[Path, Parameter(show_default=False)] = ROOT / "results" / "bench" / "summary.json"
+) -> int:
     """Measure the quick benchmarks again, two minutes; fail where a ratio is 1.5 times the committed one.
 
     Parameters
     ----------
     summary
-        The committed ratios.
+        The committed ratios; results/bench/summary.json by default.
     """
     committed = committed_ratios(summary)
     lines = complaints(committed, _measured)

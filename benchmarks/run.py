@@ -7,8 +7,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +32,11 @@ app = App(
 @app.default
 @says_errors
 def run(
-    *, out: Path = ROOT / "results" / "bench", sweep: bool = True, trainer: bool = True, most_prompts: int = 10**7
+    *,
+    out: Annotated[Path, Parameter(show_default=False)] = ROOT / "results" / "bench",
+    sweep: bool = True,
+    trainer: bool = True,
+    most_prompts: int = 10**7,
 ) -> int:
     """Time the hot paths; twenty minutes in full, and only a machine without other work gives numbers to commit.
 
@@ -39,7 +44,7 @@ def run(
     ----------
     out
         Folder of benchmark.json (every timing, and the machine), summary.json (the numbers with goals, and the ratios
-        that carry over between machines) and figures.
+        that carry over between machines) and figures; results/bench by default.
     sweep
         Also time the default regret sweep: five minutes.
     trainer
