@@ -44,8 +44,9 @@ ray: $(STAMP)  ## --engine ray on a real cluster of two workers: installs Ray in
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[ray]'
 	$(BIN)/python -m pytest -m slow tests/test_ray.py
 
-bench: $(STAMP)  ## time the scheduler, the oracle and the simulator; writes results/bench
+bench: $(STAMP)  ## time the hot paths: results/bench with figures, docs/benchmarks.md; twenty minutes, on an idle machine
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m analysis.readme
 
 golden: $(STAMP)  ## regenerate the golden allocations (say why in the commit)
 	$(BIN)/python -m tests.golden
@@ -63,7 +64,7 @@ bars: $(STAMP)  ## complete the committed runs behind the README's table of what
 	    --allocators cero resolve --scenarios "beta(1, 1)" "beta(0.5, 0.5)" "beta(0.3, 1)" "beta(2, 2)" \
 	    "0.4*beta(1, 1) + 0.3*point(0) + 0.3*point(1)" || exit 1; done
 
-paper: $(STAMP)  ## redraw paper_figs and the generated numbers of README.md from the committed records
+paper: $(STAMP)  ## redraw paper_figs, and the generated numbers of README.md and docs, from the committed records
 	$(BIN)/python -m analysis.paper
 	$(BIN)/python -m analysis.readme
 

@@ -1,7 +1,7 @@
-"""The generated numbers of README.md: ``python -m analysis.readme``.
+"""The generated numbers of README.md and docs/benchmarks.md: ``python -m analysis.readme``.
 
 A block stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->``; what is between them is rewritten from
-committed records, so that no number in the README is typed by hand.
+committed records, so that no number there is typed by hand.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import pandas as pd
 from cyclopts import App, Parameter
 
+from analysis import benchmark_tables
 from analysis.bars import bars_table
 from analysis.command import says_errors
 from analysis.layout import describe
@@ -25,16 +25,16 @@ from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_markdown
 from analysis.training_tables import readable, training_summary
 from cerolab.errors import RecordError, UnknownNameError
-from cerolab.records.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
 
 _OPENING = "<!-- generated:"
 _BLOCK = re.compile(r"<!-- generated:(?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /generated -->", re.DOTALL)
 
 app = App(
     name="python -m analysis.readme",
-    help="Rewrite the generated blocks of README.md from the committed records.",
+    help="Rewrite the generated blocks of README.md and docs/benchmarks.md from the committed records.",
     version_flags=[],
 )
 
@@ -78,16 +78,6 @@ def mechanism(results: Path) -> str:
     return mechanisms([load_setting(directory), *trainings]).markdown.rstrip()
 
 
-def benchmarks(results: Path) -> str:
-    """The benchmarks' goals beside what was measured, and on which machine."""
-    file = results / "bench" / "summary.json"
-    table = _rows(file, ("quantity", "goal", "measured"), "python -m benchmarks.run")
-    machine = read_json(file).get("machine")
-    if not isinstance(machine, str):
-        raise RecordError(f"{file}: 'machine' is missing or no text; make it again with `python -m benchmarks.run`")
-    return f"{table}\n\nMeasured on {machine}."
-
-
 def training(results: Path) -> str:
     """One table a pool of the committed study of real training."""
     directories = sorted((results / "llm").glob("study-*"))
@@ -106,13 +96,16 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "leaderboard": leaderboard,
     "bars": bars,
     "mechanism": mechanism,
-    "benchmarks": benchmarks,
+    "benchmarks": benchmark_tables.goals,
+    "scaling": benchmark_tables.scaling,
+    "oracle": benchmark_tables.oracle,
+    "ratios": benchmark_tables.ratios,
     "training": training,
 }
 
 
 def rewritten(text: str, results: Path) -> str:
-    """The README's text with every generated block made anew from the records below ``results``.
+    """A page's text with every generated block made anew from the records below ``results``.
 
     Raises:
         RecordError: a block is not closed, or its records are missing or damaged; names the file and how to make it.
@@ -139,43 +132,28 @@ def _need(path: Path, command: str) -> None:
         raise RecordError(f"{path} does not exist; make it with `{command}`")
 
 
-def _rows(file: Path, columns: tuple[str, ...], command: str) -> str:
-    """The ``rows`` of a summary file as a Markdown table of ``columns``."""
-    _need(file, command)
-    rows: Any = read_json(file).get("rows")
-    if not isinstance(rows, list) or not rows:
-        raise RecordError(f"{file}: 'rows' is missing, empty or no list; make it again with `{command}`")
-    for number, row in enumerate(rows):
-        for column in columns:
-            if not isinstance(row, dict) or column not in row:
-                raise RecordError(f"{file}: {column!r} is missing in row {number}; make it again with `{command}`")
-    # object: a column may hold text and numbers; each is printed as it is.
-    return to_markdown(
-        pd.DataFrame([[row[column] for column in columns] for row in rows], columns=columns, dtype=object)
-    )
-
-
 @app.default
 @says_errors
 def main(
-    *,
-    check: Annotated[bool, Parameter(help="Change nothing; fail if README.md is not up to date.", negative="")] = False,
-    readme: Annotated[Path, Parameter(help="The file to rewrite.", show_default=False)] = ROOT / "README.md",
+    *pages: Annotated[Path, Parameter(help="The files to rewrite.", show_default=False)],
+    check: Annotated[bool, Parameter(help="Change nothing; fail if a page is not up to date.", negative="")] = False,
     results: Annotated[Path, Parameter(help="Folder of the records.", show_default=False)] = ROOT / "results",
 ) -> int:
-    """Rewrite the generated blocks of README.md from the committed records."""
-    _need(readme, "git checkout README.md")
-    text = readme.read_text(encoding="utf-8")
-    made = rewritten(text, results)
-    if made == text:
-        print(f"{readme} is up to date")
-        return 0
-    if check:
-        print(f"{readme} is not up to date with the records; run `python -m analysis.readme`", file=sys.stderr)
-        return 1
-    readme.write_text(made, encoding="utf-8")
-    print(f"rewrote {readme}")
-    return 0
+    """Rewrite the generated blocks of README.md and docs/benchmarks.md from the committed records."""
+    stale = False
+    for page in pages or PAGES:
+        _need(page, f"git checkout {page.name}")
+        text = page.read_text(encoding="utf-8")
+        made = rewritten(text, results)
+        if made == text:
+            print(f"{page} is up to date")
+        elif check:
+            print(f"{page} is not up to date with the records; run `python -m analysis.readme`", file=sys.stderr)
+            stale = True
+        else:
+            page.write_text(made, encoding="utf-8")
+            print(f"rewrote {page}")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,17 @@
-"""One round of the scheduler, allocate + observe, on pools of a million and ten million prompts."""
+"""One round of the scheduler, allocate + observe, on pools of a thousand to ten million prompts."""
 
 import numpy as np
 import pytest
 
+from benchmarks.state import held_arrays, state_bytes_per_prompt
+from benchmarks.yardstick import Yardstick, note_ratio
 from cerolab import AllocationProblem, Feedback, make
+from cerolab.method import Method
 
-POOLS = (10_000, 100_000, 1_000_000, 10_000_000)
+METHODS = ("cero", "resolve", "uniform", "mopps")  # as text: options stand in brackets
+POOLS = (1000, 10_000, 100_000, 1_000_000, pytest.param(10_000_000, marks=pytest.mark.slow))
+GOAL_SECONDS = {1_000_000: 0.03, 10_000_000: 0.4}  # of CERO, on 2 cores
+GOAL_BYTES = 64
 
 
 def problem(num_prompts):
@@ -27,27 +33,32 @@ def play_round(allocator, success_M, rng):
     return allocation, Feedback(num_responses, rng.binomial(num_responses, success_M[allocation.prompts]))
 
 
-def state_arrays(allocator):
-    """Every array that the allocator keeps for each prompt of the pool."""
-    held = [*vars(allocator).values()]
-    for part in (getattr(allocator, name, None) for name in ("posterior", "ties", "epochs")):
-        if part is not None:
-            names = getattr(part, "__slots__", None) or vars(part)
-            held += [getattr(part, name) for name in names]
-    return [x for x in held if isinstance(x, np.ndarray) and x.size == allocator.problem.num_prompts]
+def copy_of_state(allocator):
+    """One plain copy of all that the allocator keeps, into memory that is there."""
+    arrays = held_arrays(allocator)
+    targets = [np.empty_like(array) for array in arrays]
+
+    def copy():
+        for target, array in zip(targets, arrays, strict=True):
+            np.copyto(target, array)
+
+    return Yardstick("one copy of its state", copy)
 
 
-@pytest.mark.parametrize("method", ["cero", "uniform", "cero_greedy"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("num_prompts", POOLS)
 def test_round(benchmark, method, num_prompts):
     rng = np.random.default_rng(0)
     success_M = rng.random(num_prompts)
-    allocator = make(method, problem(num_prompts), seed=0)
+    parsed = Method.parse(method)
+    allocator = make(parsed.name, problem(num_prompts), seed=0, **parsed.options)
     for _ in range(5):
         allocator.observe(*play_round(allocator, success_M, rng))
+    copy = copy_of_state(allocator)
     answers = []
 
     def setup():
+        copy.time()
         answers[:] = [play_round(allocator, success_M, rng)[1]]
         allocator._pending = None  # time allocate() as well, not its remembered answer
 
@@ -55,18 +66,10 @@ def test_round(benchmark, method, num_prompts):
         allocator.observe(allocator.allocate(), answers[0])
 
     benchmark.pedantic(one_round, setup=setup, rounds=20 if num_prompts <= 1_000_000 else 8, warmup_rounds=2)
-    arrays = state_arrays(allocator)
-    benchmark.extra_info["state_bytes_per_prompt"] = sum(array.nbytes for array in arrays) / num_prompts
-
-
-@pytest.mark.parametrize("num_prompts", POOLS)
-def test_copy_of_the_state(benchmark, num_prompts):
-    allocator = make("cero", problem(num_prompts), seed=0)
-    arrays = state_arrays(allocator)
-    targets = [np.empty_like(array) for array in arrays]
-
-    def copy():
-        for target, array in zip(targets, arrays, strict=True):
-            np.copyto(target, array)
-
-    benchmark.pedantic(copy, rounds=10, warmup_rounds=2)
+    copy.note(benchmark, f"round of {method}, M = {num_prompts:,}")
+    held = state_bytes_per_prompt(allocator)
+    benchmark.extra_info |= {"method": method, "num_prompts": num_prompts, "state_bytes_per_prompt": held}
+    if num_prompts == 1_000_000:
+        note_ratio(benchmark, f"state of {method} / {GOAL_BYTES} bytes a prompt", held / GOAL_BYTES)
+    if method == "cero" and num_prompts in GOAL_SECONDS:
+        benchmark.extra_info["goal_seconds"] = GOAL_SECONDS[num_prompts]

@@ -1,13 +1,31 @@
-"""The simulator's loop: prompts times rounds a second."""
+"""The simulator's loop: prompts times rounds a second, beside a loop in plain Python."""
+
+import random
 
 import pytest
 
+from benchmarks.yardstick import Yardstick
 from cerolab import AllocationProblem, BudgetLedger
 from cerolab.method import Method
 from sim.experiment import Cell, Scenario
 from sim.loop import simulate
+from tests.reference.naive_cero import NaiveCero
 
 ROUNDS = 200
+
+
+def plain_loop(cell):
+    """The same horizon prompt by prompt, without NumPy; returns the units it spent."""
+    problem, rng = cell.problem, random.Random(0)
+    success = cell.success_M.tolist()
+    sizes = ("num_prompts", "num_rounds", "budget", "capacity", "max_units", "responses_per_unit")
+    allocator = NaiveCero(**{name: getattr(problem, name) for name in sizes})
+    for _ in range(problem.num_rounds):
+        wave = allocator.allocate()
+        responses = [units * problem.responses_per_unit for _, units in wave]
+        drawn = [sum(rng.random() < success[i] for _ in range(n)) for (i, _), n in zip(wave, responses, strict=True)]
+        allocator.observe(drawn, responses)
+    return problem.budget - allocator.remaining
 
 
 @pytest.mark.parametrize("method", ["cero", "uniform", "cero_fixed", "cero_greedy"])
@@ -22,10 +40,19 @@ def test_simulated_horizon(benchmark, method, num_prompts):
         responses_per_unit=4,
     )
     cell = Cell(Scenario(population="beta(0.5, 0.5)"), problem, 0)
+    beside_plain = method == "cero"
+    plain = Yardstick("the same loop in plain Python", lambda: plain_loop(cell))
+    ledgers = []
 
     def setup():
+        if beside_plain:
+            plain.time()
         path, rewards = cell.path(), cell.rewards()
-        return (cell.allocator(Method(name=method), path, rewards), path, rewards, BudgetLedger(problem)), {}
+        ledgers[:] = [BudgetLedger(problem)]
+        return (cell.allocator(Method(name=method), path, rewards), path, rewards, ledgers[0]), {}
 
     benchmark.pedantic(simulate, setup=setup, rounds=3, warmup_rounds=1)
-    benchmark.extra_info["prompt_rounds"] = num_prompts * ROUNDS
+    benchmark.extra_info |= {"method": method, "num_prompts": num_prompts, "prompt_rounds": num_prompts * ROUNDS}
+    if beside_plain:
+        assert plain.last == pytest.approx(ledgers[0].units, rel=0.02)  # other coins, the same work
+        plain.note(benchmark, f"simulator with {method}, M = {num_prompts:,}")

@@ -6,6 +6,7 @@ from statistics import median
 
 import pytest
 
+from benchmarks.yardstick import note_ratio
 from cerolab import AllocationProblem, Feedback, make
 
 GROUPS, GROUP_SIZE, ROUNDS, REPEATS = 64, 8, 5, 5
@@ -92,6 +93,7 @@ def train(kind, model, tokenizer, task, folder):
     return timed.seconds, sum(lengths) * GROUPS * GROUP_SIZE
 
 
+@pytest.mark.slow
 def test_training(benchmark, tmp_path):
     """The three kinds in turn, again and again, so that a busy moment of the machine hits none of them alone."""
     pytest.importorskip("trl")
@@ -124,4 +126,6 @@ def test_training(benchmark, tmp_path):
     benchmark.extra_info["seconds_per_million_tokens"] = {kind: median(all_) for kind, all_ in seconds.items()}
     for kind in ("allocated", "defaults"):
         pairs = zip(seconds[kind], seconds["stock"], strict=True)
-        benchmark.extra_info[f"{kind}_to_stock"] = [round(ours / theirs, 4) for ours, theirs in pairs]
+        ratios = [round(ours / theirs, 4) for ours, theirs in pairs]
+        benchmark.extra_info[f"{kind}_to_stock"] = ratios
+        note_ratio(benchmark, f"training, {kind} / TRL's own", median(ratios))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.readme import main, rewritten
+from analysis.readme import PAGES, ROOT, main, rewritten
 from cerolab.errors import RecordError, UnknownNameError
 from cerolab.records import pack_experiment
 from cerolab.records.files import write_json
@@ -108,15 +108,33 @@ def test_a_block_that_is_not_closed_is_refused(results: Path, text: str) -> None
         rewritten(text, results)
 
 
+def test_every_page_is_checked_and_named(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = tmp_path / "first.md", tmp_path / "second.md"
+    first.write_text("no block")
+    second.write_text("<!-- generated:benchmarks -->\nold\n<!-- /generated -->\n")
+    assert main(first, second, check=True, results=results) == 1
+    out, err = capsys.readouterr()
+    assert "first.md is up to date" in out
+    assert "second.md is not up to date" in err
+    assert main(second, first, results=results) == 0
+    assert main(first, second, check=True, results=results) == 0
+    assert "| oracle, s | <= 2 | 0.5123 |" in second.read_text()
+
+
+def test_the_committed_pages_are_those_with_blocks() -> None:
+    found = {page for page in (ROOT / "docs").glob("*.md") if "<!-- generated:" in page.read_text()}
+    assert found | {ROOT / "README.md"} == set(PAGES)
+
+
 def test_command_line(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(README)
-    assert main(check=True, readme=readme, results=results) == 1
+    assert main(readme, check=True, results=results) == 1
     assert "is not up to date" in capsys.readouterr().err
     assert readme.read_text() == README
-    assert main(readme=readme, results=results) == 0
-    assert main(check=True, readme=readme, results=results) == 0
+    assert main(readme, results=results) == 0
+    assert main(readme, check=True, results=results) == 0
     assert "is up to date" in capsys.readouterr().out
     (results / "bench/summary.json").unlink()
-    assert main(check=True, readme=readme, results=results) == 1
+    assert main(readme, check=True, results=results) == 1
     assert "error: " in capsys.readouterr().err
