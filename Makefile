@@ -51,7 +51,7 @@ bench: $(STAMP)  ## time the hot paths: results/bench with figures, docs/benchma
 golden: $(STAMP)  ## regenerate the golden allocations (say why in the commit)
 	$(BIN)/python -m tests.golden
 
-study: $(STAMP)  ## complete the committed study of real training: about eight hours on two cores, resumable
+study: $(STAMP)  ## complete the committed study of real training: about nine hours on two cores, resumable
 	$(BIN)/python -m llm.study
 
 results: $(STAMP)  ## complete and redraw the committed results: default sweep, paper scale, leaderboard

@@ -8,7 +8,7 @@ from benchmarks.yardstick import Yardstick, note_ratio
 from cerolab import AllocationProblem, Feedback, make
 from cerolab.method import Method
 
-METHODS = ("cero", "resolve", "uniform", "mopps")  # as text: options stand in brackets
+METHODS = ("cero", "cero(precision=single)", "resolve", "uniform", "mopps")  # as text: options stand in brackets
 POOLS = (1000, 10_000, 100_000, 1_000_000, pytest.param(10_000_000, marks=pytest.mark.slow))
 GOAL_SECONDS = {1_000_000: 0.03, 10_000_000: 0.4}  # of CERO, on 2 cores
 GOAL_BYTES = 64

@@ -39,7 +39,17 @@ QUICK = {
     "settings": {"num-heldout": 1000, "eval-every": 5, "eval-temperature": 1.0, "final-samples": 0},
 }
 Chain = tuple[TrainSettings, ...]  # runs that are done one after the other
-METHODS = ("uniform", "oracle(recovery=8)", "cero", "random_matched", "cero_fixed", "cero_preset", "cero_greedy")
+METHODS = (
+    "uniform",
+    "oracle(recovery=8)",
+    "cero",
+    "random_matched",
+    "cero_fixed",
+    "cero_preset",
+    "cero_greedy",
+    "renew",
+    "mopps",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
