@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from cerolab import Allocation, BudgetLedger, Feedback, available, make
 from cerolab.errors import CerolabError, InvalidValueError, ProtocolError, StateError
 from tests.strategies import feedbacks, method_options, options_for, problems, same_state, success_rates, through_a_file
 
-EXAMPLES = {"thorough": 10_000, "dev": 25}.get(os.environ.get("HYPOTHESIS_PROFILE", "ci"), 100)
+EXAMPLES = {"thorough": 10_000, "dev": 25}.get(settings.get_current_profile_name(), 100)
 FIXED_POOL = ("random_matched", "oracle")  # as they are made here: with a schedule, with an array of rates
 
 
