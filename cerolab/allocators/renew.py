@@ -11,10 +11,10 @@ t_i rounds after the last visit. The last factor is the marginal utility of an e
 rounds. r_i is the posterior mean of the reward variance p(1 - p) plus ``optimism`` posterior standard deviations, at
 most 1/4: what a group teaches now. 1 - p-hat_i is what the prompt still has to gain: of two prompts that teach as much
 today, the one that succeeds more rarely goes on teaching as it gets better, the other is nearly learned; without it
-two fifths of the visits in training went to groups that were all right. A visit keeps the share ``forgetting`` of the
-prompt's own evidence, since it was gathered under an older policy; prompts that are not visited keep theirs. The prior
-is learned from the pool, so that prompts never seen are worth what the pool's record says: they are tried while the
-good ones recover, and need not all be seen.
+two fifths of the later visits in training went to groups that were all right. A visit keeps the share ``forgetting``
+of the prompt's own evidence, since it was gathered under an older policy; prompts that are not visited keep theirs. The
+prior is learned from the pool, so that prompts never seen are worth what the pool's record says: they are tried while
+the good ones recover, and need not all be seen.
 
 | symbol | here | meaning |
 |---|---|---|
