@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 
 import pandas as pd
@@ -17,19 +15,6 @@ from cerolab.errors import RecordError
 from cerolab.records.files import read_json
 
 _FOLDER = "bench"
-NOT_YET = "Not in the committed record, which is of an earlier version; `make bench` measures it."
-
-
-def _once_measured(table: Callable[[Path], str]) -> Callable[[Path], str]:
-    """The table, or ``NOT_YET`` where the committed summary is from before there were ratios."""
-
-    @wraps(table)
-    def made(results: Path) -> str:
-        file = results / _FOLDER / "summary.json"
-        old = file.exists() and "ratios" not in read_json(file)
-        return NOT_YET if old else table(results)
-
-    return made
 
 
 def goals(results: Path) -> str:
@@ -42,7 +27,6 @@ def goals(results: Path) -> str:
     return f"{to_markdown(table)}\n\nMeasured on {machine}."
 
 
-@_once_measured
 def scaling(results: Path) -> str:
     """The figure, milliseconds of a round by method and size of the pool, and bytes a prompt."""
     rounds = read_rounds(results / _FOLDER)
@@ -65,7 +49,6 @@ def scaling(results: Path) -> str:
     return f"{figure}\n\n{to_markdown(table)}\n\n{meaning}"
 
 
-@_once_measured
 def oracle(results: Path) -> str:
     """Seconds and certificate of the exact oracle on a million prompts, by kind of success rates."""
     found = read_oracle(results / _FOLDER)
@@ -80,7 +63,6 @@ def oracle(results: Path) -> str:
     return f"{to_markdown(table)}\n\nA gap below 1e-12, which rounding alone makes, counts as closed."
 
 
-@_once_measured
 def ratios(results: Path) -> str:
     """Every ratio, and whether ``benchmarks.check`` measures it again."""
     found = read_rows(results / _FOLDER / "summary.json", "ratios", ("name", "value", "slow"))
