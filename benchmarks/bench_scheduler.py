@@ -45,13 +45,18 @@ def copy_of_state(allocator):
     return Yardstick("one copy of its state", copy)
 
 
+def fresh(method, num_prompts):
+    """An allocator by its text."""
+    parsed = Method.parse(method)
+    return make(parsed.name, problem(num_prompts), seed=0, **parsed.options)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("num_prompts", POOLS)
 def test_round(benchmark, method, num_prompts):
     rng = np.random.default_rng(0)
     success_M = rng.random(num_prompts)
-    parsed = Method.parse(method)
-    allocator = make(parsed.name, problem(num_prompts), seed=0, **parsed.options)
+    allocator = fresh(method, num_prompts)
     for _ in range(5):
         allocator.observe(*play_round(allocator, success_M, rng))
     copy = copy_of_state(allocator)
