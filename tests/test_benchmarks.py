@@ -234,7 +234,7 @@ def test_an_earlier_record_says_what_to_do(results: Path) -> None:
     write_json(results / "bench/summary.json", {"machine": "2 cores", "rows": []})
     write_json(results / "bench/benchmark.json", {"timings": [{"name": "test_round", "median_seconds": 1.0}]})
     for table in (benchmark_tables.scaling, benchmark_tables.oracle, benchmark_tables.ratios):
-        with pytest.raises(RecordError, match="make it again with `python -m benchmarks.run`"):
+        with pytest.raises(RecordError, match=r"make it again with `python -m benchmarks\.run`"):
             table(results)
 
 
