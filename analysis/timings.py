@@ -40,6 +40,13 @@ def read_rows(file: Path, key: str, columns: Sequence[str]) -> pd.DataFrame:
     Raises:
         RecordError: the file, the list or a column is missing; names it and how to make it.
     """
+    rows = _rows(file, key, columns)
+    # object: a column may hold text and numbers; each stays as it is.
+    return pd.DataFrame([[row[column] for column in columns] for row in rows], columns=list(columns), dtype=object)
+
+
+def _rows(file: Path, key: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The list ``key`` of a JSON file, of rows that have all of ``columns``; raises as ``read_rows``."""
     if not file.exists():
         raise RecordError(f"{file} does not exist; make it with `{COMMAND}`")
     rows: Any = read_json(file).get(key)
@@ -49,15 +56,13 @@ def read_rows(file: Path, key: str, columns: Sequence[str]) -> pd.DataFrame:
         for column in columns:
             if not isinstance(row, dict) or column not in row:
                 raise RecordError(f"{file}: {column!r} is missing in row {number}; make it again with `{COMMAND}`")
-    # object: a column may hold text and numbers; each stays as it is.
-    return pd.DataFrame([[row[column] for column in columns] for row in rows], columns=list(columns), dtype=object)
+    return rows
 
 
 def _with(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The timings that have all of ``columns``."""
     file = folder / "benchmark.json"
-    names = read_rows(file, "timings", ["name"])
-    timings = pd.DataFrame(read_json(file)["timings"], index=names["name"])
+    timings = pd.DataFrame(_rows(file, "timings", ["name"]))
     missing = [column for column in columns if column not in timings]
     found = timings if missing else timings.dropna(subset=list(columns))
     if missing or found.empty:

@@ -58,11 +58,6 @@ class PosteriorOptions:
         object.__setattr__(self, "precision", checked_precision(self.precision))
 
 
-def without_default_precision(options: dict[str, Any]) -> dict[str, Any]:
-    """``options_dict`` where ``precision`` is told only if it is not double."""
-    return {key: value for key, value in options.items() if (key, value) != ("precision", "double")}
-
-
 OptionsT = TypeVar("OptionsT", bound=PosteriorOptions)
 
 
@@ -139,7 +134,7 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
 
     def options_dict(self) -> dict[str, Any]:
         """The options; double precision goes without saying, so that older states and records read on."""
-        return without_default_precision(super().options_dict())
+        return {key: value for key, value in super().options_dict().items() if (key, value) != ("precision", "double")}
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {**self.posterior.state_dict(), "fitted_evidence": np.array(self._fitted_evidence)}

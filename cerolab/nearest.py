@@ -52,12 +52,14 @@ def nearest_by_kind(
         mass within so short a distance that no d parts them.
     """
     living, alpha_C, beta_C, count_C = _living(kinds, prior)
+    inside_C = within(alpha_C, beta_C, target, 0.0)
+    inside = float(count_C @ inside_C)
     wanted = count + 4.0 * math.sqrt(count) + 16.0
     while True:
-        reach = _reach(alpha_C, beta_C, count_C, target, wanted)
+        reach = _reach(alpha_C, beta_C, count_C, target, inside, wanted)
         if reach is None:
             return None
-        inside_C, within_C = within(alpha_C, beta_C, target, 0.0), within(alpha_C, beta_C, target, max(reach, 0.0))
+        within_C = within(alpha_C, beta_C, target, max(reach, 0.0))
         least_C = np.zeros(len(kinds.rows))
         least_C[living] = within_C if reach > 0.0 else (1.0 + reach) * inside_C
         prompts, uniform_A = _passing(kinds.kind_M, least_C, uniforms())
@@ -102,10 +104,12 @@ def _density(alpha: FloatArray, beta: FloatArray, target: Interval, distance: Fl
 
 
 def _reach(
-    alpha_C: FloatArray, beta_C: FloatArray, count_C: FloatArray, target: Interval, wanted: float
+    alpha_C: FloatArray, beta_C: FloatArray, count_C: FloatArray, target: Interval, inside: float, wanted: float
 ) -> float | None:
-    """A distance that ``wanted`` prompts, or up to a tenth more, are expected to be within; below 0 inside."""
-    inside = float(count_C @ within(alpha_C, beta_C, target, 0.0))
+    """A distance that ``wanted`` prompts, or up to a tenth more, are expected to be within; below 0 inside.
+
+    ``inside``: prompts expected within 0.
+    """
     if inside >= wanted:
         return min(0.0, (1.0 + 0.5 * _MORE) * wanted / inside - 1.0)
     low, high = 0.0, max(target[0], 1.0 - target[1])

@@ -16,11 +16,12 @@ import numpy as np
 
 from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, make, oracle
 from cerolab.dual import SlopeStep
+from cerolab.posterior import Precision, float_type
 from cerolab.regret import static_value
 from sim.populations import parse_population
 from sim.rewards import Rewards
 
-PRECISIONS = ("double", "single")
+PRECISIONS: tuple[Precision, ...] = ("double", "single")
 METHODS = ("cero", "cero_greedy", "resolve", "mopps", "uniform")
 
 
@@ -81,10 +82,10 @@ def side_by_side(num_rounds: int, seed: int) -> dict[str, float]:
     }
 
 
-def left_alone(num_rounds: int, precision: str) -> float:
+def left_alone(num_rounds: int, precision: Precision) -> float:
     """The slope, over its curvature, of a prompt without a visit for a horizon; from a half it rises towards 1."""
     problem = of_the_paper(1000, num_rounds)
-    kind = np.dtype(np.float32 if precision == "single" else np.float64)
+    kind = float_type(precision)
     curvature_M = np.array([2 / 3], kind)
     slope_M, step = curvature_M / 2, SlopeStep(problem, num_rounds**-0.5, problem.max_slope, kind)
     nobody = Allocation.empty()

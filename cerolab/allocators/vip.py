@@ -26,7 +26,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -34,7 +34,7 @@ import numpy as np
 from cerolab import batches, embedding
 from cerolab.allocation import Allocation, FloatArray, IntArray, cut_off
 from cerolab.batches import Batches, GroupSizes, check_group_options
-from cerolab.bayes import PosteriorAllocator, PosteriorOptions, without_default_precision
+from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
 from cerolab.embedding import EmbeddingProcess
 from cerolab.epochs import Epochs
@@ -208,8 +208,7 @@ class Vip(PosteriorAllocator[VipOptions]):
 
     def options_dict(self) -> dict[str, Any]:
         """The options, with a digest of the embeddings."""
-        given = {field.name: getattr(self.options, field.name) for field in fields(self.options)}
-        return without_default_precision({**given, "embeddings": self._digest})
+        return {**super().options_dict(), "embeddings": self._digest}
 
     def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {**super()._joined(own, start), **self.batches.epochs.joined(own)}
