@@ -1,17 +1,22 @@
-"""The simulator's loop: prompts times rounds a second, beside a loop in plain Python."""
+"""The simulator: prompts times rounds a second beside a loop in plain Python, and seeds at once beside one by one."""
 
 import random
 
+import numpy as np
 import pytest
 
 from benchmarks.yardstick import Yardstick
 from cerolab import AllocationProblem, BudgetLedger
 from cerolab.method import Method
-from sim.experiment import Cell, Scenario
+from cerolab.stack import LedgerStack, Stack
+from sim.cell import Cell, Scenario
 from sim.loop import simulate
+from sim.rewards import Rewards
+from sim.stacked import simulate_stack
 from tests.reference.naive_cero import NaiveCero
 
 ROUNDS = 200
+SEEDS = 10
 
 
 def plain_loop(cell):
@@ -28,9 +33,7 @@ def plain_loop(cell):
     return problem.budget - allocator.remaining
 
 
-@pytest.mark.parametrize("method", ["cero", "uniform", "cero_fixed", "cero_greedy"])
-@pytest.mark.parametrize("num_prompts", [1000, 10_000])
-def test_simulated_horizon(benchmark, method, num_prompts):
+def cells(num_prompts, seeds):
     problem = AllocationProblem(
         num_prompts=num_prompts,
         num_rounds=ROUNDS,
@@ -39,7 +42,14 @@ def test_simulated_horizon(benchmark, method, num_prompts):
         max_units=2,
         responses_per_unit=4,
     )
-    cell = Cell(Scenario(population="beta(0.5, 0.5)"), problem, 0)
+    return [Cell(Scenario(population="beta(0.5, 0.5)"), problem, seed) for seed in range(seeds)]
+
+
+@pytest.mark.parametrize("method", ["cero", "uniform", "cero_fixed", "cero_greedy"])
+@pytest.mark.parametrize("num_prompts", [1000, 10_000])
+def test_simulated_horizon(benchmark, method, num_prompts):
+    (cell,) = cells(num_prompts, 1)
+    problem = cell.problem
     beside_plain = method == "cero"
     plain = Yardstick("the same loop in plain Python", lambda: plain_loop(cell))
     ledgers = []
@@ -56,3 +66,32 @@ def test_simulated_horizon(benchmark, method, num_prompts):
     if beside_plain:
         assert plain.last == pytest.approx(ledgers[0].units, rel=0.02)  # other coins, the same work
         plain.note(benchmark, f"simulator with {method}, M = {num_prompts:,}")
+
+
+@pytest.mark.parametrize("method", ["cero", "uniform"])
+@pytest.mark.parametrize("num_prompts", [100, 300, 1000, 3000])
+def test_seeds_at_once(benchmark, method, num_prompts):
+    """Ten seeds in one pass, as ``sim.task.stack_tasks`` has them up to 1,000 prompts; with 3,000 little is won."""
+    chosen, parsed = cells(num_prompts, SEEDS), Method(name=method)
+
+    def run(cell):
+        path, rewards, ledger = cell.path(), cell.rewards(), BudgetLedger(cell.problem)
+        return simulate(cell.allocator(parsed, path, rewards), path, rewards, ledger).value
+
+    def run_at_once():
+        stack = Stack([cell.allocator(parsed, cell.path(), cell.rewards()) for cell in chosen])
+        coins = Rewards.end_to_end([cell.rewards() for cell in chosen])
+        success = np.concatenate([cell.success_M for cell in chosen])
+        outcomes = simulate_stack(stack, success, coins, LedgerStack(chosen[0].problem, SEEDS))
+        return [outcome.value for outcome in outcomes]
+
+    alone = Yardstick("the same one by one", lambda: [run(cell) for cell in chosen])
+    values = benchmark.pedantic(run_at_once, setup=alone.time, rounds=7, warmup_rounds=1)
+    assert values == alone.last  # to the last bit
+    benchmark.extra_info |= {
+        "method": method,
+        "num_prompts": num_prompts,
+        "seeds": SEEDS,
+        "prompt_rounds": num_prompts * ROUNDS * SEEDS,
+    }
+    alone.note(benchmark, f"{SEEDS} seeds of {method} at once, M = {num_prompts:,}")

@@ -70,6 +70,13 @@ def _simulator(named: Mapping[str, Any]) -> Iterable[Row]:
             text = f"{rate / 1e6:.1f} million, {faster:.1f} times a plain Python loop"
             name = f"simulator with CERO, M = {entry['num_prompts']:,}, prompts x rounds a second"
             yield _row(name, "none", text)
+    for entry in named.values():
+        if entry["name"].startswith("test_seeds_at_once") and entry["method"] == "cero":
+            seconds = entry["median_seconds"]
+            rate, faster = entry["prompt_rounds"] / seconds, entry["yardstick_seconds"] / seconds
+            text = f"{rate / 1e6:.1f} million, {faster:.1f} times one by one"
+            name = f"the same, {entry['seeds']} seeds at once, M = {entry['num_prompts']:,}"
+            yield _row(name, "none", text)
 
 
 def _records(named: Mapping[str, Any]) -> Iterable[Row]:

@@ -121,11 +121,15 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         checked = feedback_checks.validated(allocation, feedback, self.problem)
         if self.round_index < self.problem.num_rounds:  # the horizon may be over
             self._learn(allocation, checked)
-            self.remaining -= allocation.num_units
-            if self.remaining_tokens is not None and checked.num_tokens is not None:
-                self.remaining_tokens -= int(checked.num_tokens.sum())
-            self.round_index += allocation.last_wave
+            self._count(allocation, checked.num_tokens)
         self._pending = None
+
+    def _count(self, allocation: Allocation, num_tokens: FloatArray | None) -> None:
+        """Take an executed wave from the budget, and go on to the next round after the last."""
+        self.remaining -= allocation.num_units
+        if self.remaining_tokens is not None and num_tokens is not None:
+            self.remaining_tokens -= int(num_tokens.sum())
+        self.round_index += allocation.last_wave
 
     @property
     def round_open(self) -> bool:

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from cerolab import seeding
 from cerolab.allocation import Allocation, FloatArray
-from cerolab.base import BaseAllocator
 from cerolab.checks import whole_number
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
@@ -27,6 +26,7 @@ from cerolab.posterior import (
 )
 from cerolab.problem import AllocationProblem
 from cerolab.projection import TieOrder
+from cerolab.stack import StackableAllocator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class PosteriorOptions:
 OptionsT = TypeVar("OptionsT", bound=PosteriorOptions)
 
 
-class PosteriorAllocator(BaseAllocator[OptionsT]):
+class PosteriorAllocator(StackableAllocator[OptionsT]):
     """Keeps the posterior and a fixed tie order; a subclass selects.
 
     State: ``posterior`` (arrays [M]), ``fitted_evidence`` (responses in the pool when the prior was last fitted).
@@ -69,6 +69,7 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
     """
 
     Options = PosteriorOptions
+    posterior_arrays: ClassVar = ("posterior.num_responses", "posterior.reward_sum")
     fades_by_visit: ClassVar[bool] = False  # ``forgetting`` is what a visit keeps of a prompt's evidence, not a round
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         "prior": (1e-300, math.inf),
@@ -129,7 +130,12 @@ class PosteriorAllocator(BaseAllocator[OptionsT]):
                 changed_all = True
         return changed_all
 
-    def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
+    @classmethod
+    def stacks(cls, options: OptionsT) -> bool:
+        """Not with a prior that each pool learns."""
+        return super().stacks(options) and not isinstance(options.prior, str)
+
+    def _learn_prompts(self, allocation: Allocation, feedback: CheckedFeedback, request: Allocation) -> None:
         self._update_posterior(allocation, feedback)
 
     def options_dict(self) -> dict[str, Any]:

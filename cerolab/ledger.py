@@ -70,26 +70,33 @@ class BudgetLedger:
                 the round's capacity or the remaining budget, more than the tokens left could pay for, or a round after
                 the last.
         """
+        self._check_prompts(allocation)
+        self._check_total(allocation.num_units)
+        self.exposure_M[allocation.prompts] += allocation.units
+        self._book(allocation)
+
+    def _check_prompts(self, allocation: Allocation) -> None:
         problem, prompts, units = self.problem, allocation.prompts, allocation.units
-        total = allocation.num_units
+        if not prompts.size:
+            return
+        ordered = np.sort(prompts)
+        if ordered[-1] >= problem.num_prompts:
+            raise OverspendError(f"prompts has id {ordered[-1]}, the pool has {problem.num_prompts} (ids start at 0)")
+        twice = ordered[1:] == ordered[:-1]
+        if twice.any():
+            raise OverspendError(f"prompt {ordered[1:][twice][0]} is named twice in one wave; sum its units")
+        had = units + self._round_exposure()[prompts] if self._round_waves else units
+        if int(had.max()) > problem.max_units:
+            at = int(had.argmax())
+            raise OverspendError(
+                f"prompt {int(prompts[at])} would get {int(had[at])} units in round {self.round_index}, "
+                f"above max_units={problem.max_units}"
+            )
+
+    def _check_total(self, total: int) -> None:
+        problem = self.problem
         if self.round_index >= problem.num_rounds and total:
             raise OverspendError(f"round {self.round_index}: the horizon of {problem.num_rounds} rounds is over")
-        if prompts.size:
-            ordered = np.sort(prompts)
-            if ordered[-1] >= problem.num_prompts:
-                raise OverspendError(
-                    f"prompts has id {ordered[-1]}, the pool has {problem.num_prompts} (ids start at 0)"
-                )
-            twice = ordered[1:] == ordered[:-1]
-            if twice.any():
-                raise OverspendError(f"prompt {ordered[1:][twice][0]} is named twice in one wave; sum its units")
-            had = units + self._round_exposure()[prompts] if self._round_waves else units
-            if int(had.max()) > problem.max_units:
-                at = int(had.argmax())
-                raise OverspendError(
-                    f"prompt {int(prompts[at])} would get {int(had[at])} units in round {self.round_index}, "
-                    f"above max_units={problem.max_units}"
-                )
         if self._round_units + total > problem.capacity:
             raise OverspendError(
                 f"round {self.round_index} would execute {self._round_units + total} units, "
@@ -102,10 +109,13 @@ class BudgetLedger:
             raise OverspendError(
                 f"{total} units can cost {reserve} tokens, {tokens_left} left of token_budget={problem.token_budget}"
             )
+
+    def _book(self, allocation: Allocation) -> None:
+        """Count a wave that may be spent and is in ``exposure_M``."""
+        total = allocation.num_units
         self.units += total
-        self.reserved_tokens += reserve if tokens_left is not None else 0
-        self.responses += total * problem.responses_per_unit
-        self.exposure_M[prompts] += units
+        self.reserved_tokens += total * self.problem.most_unit_tokens
+        self.responses += total * self.problem.responses_per_unit
         self._round_units += total
         self._round_waves.append(allocation)
 

@@ -109,17 +109,17 @@ def top_scores(score_M: FloatArray, ties: TieOrder, count: int, floor: float | N
         return np.empty(0, np.int64)
     least = -np.inf if floor is None else floor
     guess = _guessed_threshold(score_M, count, least)
-    chosen = np.flatnonzero(score_M > guess)
+    chosen = (score_M > guess).nonzero()[0]
     if chosen.size < count and guess > least:
         share = np.count_nonzero(score_M == guess) / score_M.size
         if chosen.size + round(share * score_M.size) >= count:  # the guess is the threshold, many prompts share it
             chosen = np.concatenate([chosen, ties.first_equal(score_M, guess, count - chosen.size, share)])
         else:
-            chosen = np.flatnonzero(score_M > least)
+            chosen = (score_M > least).nonzero()[0]
     score = score_M[chosen]
     if chosen.size > count:
         threshold = np.partition(score, chosen.size - count)[chosen.size - count]
-        above, tied = np.flatnonzero(score > threshold), np.flatnonzero(score == threshold)
+        above, tied = (score > threshold).nonzero()[0], (score == threshold).nonzero()[0]
         missing = count - above.size
         if tied.size > missing:
             tied = tied[np.argpartition(ties.rank_M[chosen[tied]], missing - 1)[:missing]]

@@ -72,6 +72,6 @@ def counter_coins(
 
 def _counter_bits(keys: npt.NDArray[np.uint64], counters: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     with np.errstate(over="ignore"):  # arithmetic modulo 2^64; NumPy warns of it in scalars
-        x = counters.astype(np.uint64)
-        x = (x + np.uint64(1)) * _GOLDEN + keys
-        return _mix(x) >> _S11
+        x = _mix(counters.astype(np.uint64) * _GOLDEN + (keys + _GOLDEN))
+        x >>= _S11
+        return x

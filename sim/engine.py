@@ -12,8 +12,9 @@ from cerolab.method import Method
 from cerolab.records import claim_directory, pack_experiment, provenance, read_infos
 from cerolab.registry import import_plugins
 from cerolab.workers import worker_count
-from sim.experiment import Cell, missing_methods
+from sim.cell import Cell
 from sim.local_engine import run_locally
+from sim.runs import missing_methods
 from sim.task import Task
 
 
@@ -107,7 +108,7 @@ def run_cells(
         left = missing_methods(cell, methods, directory, detail, seen)
         seen |= {cell.settings(directory.name, method, detail).run_id for method in methods}
         if left:
-            tasks.append(Task(cell, tuple(left), directory, detail))
+            tasks.append(Task((cell,), tuple(left), directory, detail))
     tasks.sort(key=lambda task: -task.work)
     total = sum(len(task.methods) for task in tasks)
     skipped = sum(len(methods) for _, methods in cells) - total

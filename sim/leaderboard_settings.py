@@ -12,7 +12,7 @@ from typing import Any
 from cerolab import AllocationProblem, available
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
-from sim.experiment import Cell, Scenario
+from sim.cell import Cell, Scenario
 
 QUICK = {"name": "quick_leaderboard", "num_prompts": 200, "moving_prompts": 100, "num_rounds": 50, "seeds": 3}
 

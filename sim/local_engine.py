@@ -9,13 +9,14 @@ from typing import Any
 
 from cerolab.registry import import_plugins
 from cerolab.workers import in_processes, worker_count
-from sim.task import RunFailedError, Task, run_task
+from sim.task import RunFailedError, Task, run_task, stack_tasks
 
 
 def run_locally(
     tasks: Sequence[Task], stamp: Mapping[str, Any], workers: int | None, plugins: Sequence[str]
 ) -> Iterator[int]:
     """Do the tasks on ``workers`` processes of this machine, see ``sim.engine.Engine``."""
+    tasks = stack_tasks(tasks, worker_count(workers))
     workers = min(worker_count(workers), len(tasks))
     run = partial(run_task, stamp=stamp)
     if workers == 1:

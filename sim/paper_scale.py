@@ -11,8 +11,8 @@ from cerolab.cli import launch
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
 from cerolab.records import claim_directory
+from sim.cell import Cell, Scenario
 from sim.engine import run_cells
-from sim.experiment import Cell, Scenario
 
 HELP = """Reproduce the mechanism of the CERO paper at its own scale.
 

@@ -14,7 +14,7 @@ from typing import Any
 from cerolab.errors import CerolabError, InvalidValueError
 from cerolab.workers import worker_count
 from sim.away import bring_home, code_digest, run_away
-from sim.task import RunFailedError, Task
+from sim.task import RunFailedError, Task, stack_tasks
 
 _RETRIES = 3  # of a task whose worker was lost; a run that kills every worker must end
 _OBJECT_STORE = 256 << 20  # bytes; results pass through one at a time, and Ray spills to disk what does not fit
@@ -46,8 +46,10 @@ class RayEngine:
         """The number of runs of each task, in the order in which they come."""
         import ray
 
-        plugins, waiting = tuple(plugins), iter(tasks)
+        plugins = tuple(plugins)
         with self._cluster(workers):
+            tasks = stack_tasks(tasks, workers or int(ray.cluster_resources().get("CPU", 1)))
+            waiting = iter(tasks)
             run = ray.remote(num_cpus=1, max_retries=_RETRIES)(run_away)
             shared = ray.put(dict(stamp)), plugins, code_digest(plugins)
             begun: dict[Any, Task] = {}

@@ -6,6 +6,9 @@ share that it passed, so the reward variance is p(1-p)/h.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
+
 import numpy as np
 
 from cerolab.allocation import Allocation, Feedback, FloatArray
@@ -45,6 +48,14 @@ class Rewards:
         self._per_unit = problem.responses_per_unit
         self._keys = coin_keys(seed, problem.num_prompts)
 
+    @classmethod
+    def end_to_end(cls, rewards: Sequence[Rewards]) -> Rewards:
+        """The coins of several pools that lie one behind the other; afterwards the single ones are of no use."""
+        whole = copy(rewards[0])
+        whole.drawn_M = np.concatenate([one.drawn_M for one in rewards])
+        whole._keys = np.concatenate([one._keys for one in rewards])
+        return whole
+
     def variance(self, success_M: FloatArray) -> FloatArray:
         """True reward variance q of each prompt."""
         return success_M * (1.0 - success_M) / self.checks
@@ -56,11 +67,12 @@ class Rewards:
         most = int(num_responses.max(initial=0))
         first = self.drawn_M[prompts]
         self.drawn_M[prompts] += num_responses
-        counters = (first * self.checks)[:, None] + np.arange(most * self.checks)
-        passed = counter_coins(self._keys[prompts][:, None], counters, success_M[prompts][:, None])
+        # A column a prompt: what is the same for all responses of a prompt then lies side by side.
+        counters = first * self.checks + np.arange(most * self.checks)[:, None]
+        passed = counter_coins(self._keys[prompts], counters, success_M[prompts])
         if num_responses.size and int(num_responses.min()) < most:
-            passed &= np.arange(most * self.checks) < (num_responses * self.checks)[:, None]
+            passed &= np.arange(most * self.checks)[:, None] < num_responses * self.checks
         if not self.graded:
-            return Feedback(num_responses, passed.sum(axis=1))
-        reward = passed.reshape(prompts.size, most, self.checks).mean(axis=2)
+            return Feedback(num_responses, passed.sum(axis=0))
+        reward = np.ascontiguousarray(passed.T).reshape(prompts.size, most, self.checks).mean(axis=2)
         return Feedback(num_responses, reward.sum(axis=1), (reward**2).sum(axis=1))

@@ -11,7 +11,7 @@ from typing import Any
 from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.method import Method
-from sim.experiment import Cell, Scenario
+from sim.cell import Cell, Scenario
 
 DETAIL = ("rounds", "groups", "pool", "evals")
 QUICK = {

@@ -1,8 +1,9 @@
-"""A task of an experiment: the methods that are still to run in a cell. A run that raises is named by its settings."""
+"""A task of an experiment: methods still to run, in one cell or in several that are simulated at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,12 @@ from typing import Any
 from cerolab.errors import CerolabError
 from cerolab.method import Method
 from cerolab.records import method_label
-from sim.experiment import Cell, missing_methods, run_method
+from sim.cell import Cell
+from sim.runs import missing_methods, run_method, run_stack, stacks
+
+# Prompts of a stack: its arrays should stay in cache. In a stack of ten a run takes a third of its time alone with 100
+# prompts, half of it with 1,000 and nearly all of it with 3,000 (benchmarks/bench_simulator.py).
+_MOST_STACKED = 10_000
 
 
 class RunFailedError(CerolabError):
@@ -19,28 +25,34 @@ class RunFailedError(CerolabError):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The methods that are still to run in a cell."""
+    """Methods that are still to run in one cell, or in a stack of cells that differ in their seed alone."""
 
-    cell: Cell
+    cells: tuple[Cell, ...]
     methods: tuple[Method, ...]
     directory: Path
     detail: tuple[str, ...]
 
     def __str__(self) -> str:
-        scenario, problem = self.cell.scenario, self.cell.problem
+        scenario, problem = self.cells[0].scenario, self.cells[0].problem
         names = ", ".join(method_label(method.name, method.options) for method in self.methods)
         world = f"{scenario.population}, {scenario.dynamics}, {scenario.rewards} rewards"
-        return f"{names} on {world}, M={problem.num_prompts}, K={problem.num_rounds}, seed={self.cell.seed}"
+        seeds = ", ".join(f"seed={cell.seed}" for cell in self.cells)
+        return f"{names} on {world}, M={problem.num_prompts}, K={problem.num_rounds}, {seeds}"
 
     def unfinished(self) -> bool:
         """Whether a run of the task is not finished on disk."""
-        return bool(missing_methods(self.cell, self.methods, self.directory, self.detail))
+        return any(missing_methods(cell, self.methods, self.directory, self.detail) for cell in self.cells)
+
+    @property
+    def num_runs(self) -> int:
+        """Runs that it leaves."""
+        return len(self.cells) * len(self.methods)
 
     @property
     def work(self) -> float:
         """Rough cost, to start the long ones first."""
-        problem = self.cell.problem
-        return len(self.methods) * problem.num_rounds * (problem.num_prompts + 2000.0)
+        problem = self.cells[0].problem
+        return self.num_runs * problem.num_rounds * (problem.num_prompts + 2000.0)
 
 
 def run_task(task: Task, stamp: Mapping[str, Any], directory: Path | None = None) -> int:
@@ -54,11 +66,46 @@ def run_task(task: Task, stamp: Mapping[str, Any], directory: Path | None = None
     Raises:
         RunFailedError: a run raised; names its settings and where its record is, or will be once brought home.
     """
+    directory = directory or task.directory
     for method in task.methods:
         try:
-            run_method(task.cell, method, directory or task.directory, task.detail, stamp)
+            if len(task.cells) > 1:
+                run_stack(task.cells, method, directory, stamp)
+            else:
+                run_method(task.cells[0], method, directory, task.detail, stamp)
         except Exception as error:
             one = replace(task, methods=(method,))
-            record = task.directory / task.cell.settings(task.directory.name, method, task.detail).run_id
-            raise RunFailedError(f"{one}: {type(error).__name__}: {error} (record: {record})") from error
-    return len(task.methods)
+            ids = [cell.settings(task.directory.name, method, task.detail).run_id for cell in task.cells]
+            records = ", ".join(str(task.directory / run_id) for run_id in ids)
+            raise RunFailedError(f"{one}: {type(error).__name__}: {error} (record: {records})") from error
+    return task.num_runs
+
+
+def stack_tasks(tasks: Sequence[Task], workers: int) -> list[Task]:
+    """The same runs with seeds stacked where that is faster, longest first; the records are the same either way.
+
+    Args:
+        tasks: of one cell each.
+        workers: tasks at a time; none of them is to wait long for the last stack.
+    """
+    most_work = sum(task.work for task in tasks) / (2 * workers) if workers > 1 else math.inf
+    out: list[Task] = []
+    alike: dict[Any, list[Cell]] = {}
+    models: dict[Any, Task] = {}
+    for task in tasks:
+        (cell,) = task.cells
+        together = [method for method in task.methods if not task.detail and stacks(cell, method)]
+        alone = [method for method in task.methods if method not in together]
+        if alone:
+            out.append(replace(task, methods=tuple(alone)))
+        if together:
+            names = tuple(method_label(method.name, method.options) for method in together)
+            key = names, replace(cell, seed=0)
+            models.setdefault(key, replace(task, methods=tuple(together)))
+            alike.setdefault(key, []).append(cell)
+    for key, model in models.items():
+        cells = alike[key]
+        most = min(_MOST_STACKED / model.cells[0].problem.num_prompts, most_work / model.work)
+        num_stacks = math.ceil(len(cells) / max(1, int(min(most, len(cells)))))
+        out += [replace(model, cells=tuple(cells[at::num_stacks])) for at in range(num_stacks)]
+    return sorted(out, key=lambda task: -task.work)

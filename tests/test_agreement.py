@@ -17,7 +17,8 @@ from analysis.scores import Score
 from analysis.statistics import Interval
 from cerolab import AllocationProblem
 from cerolab.method import Method
-from sim.experiment import Cell, Scenario, run_method
+from sim.cell import Cell, Scenario
+from sim.runs import run_method
 from tests.replicas import train
 
 PROBLEM = AllocationProblem(num_prompts=200, num_rounds=40, budget=1600, capacity=42, max_units=2, responses_per_unit=4)

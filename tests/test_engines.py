@@ -226,6 +226,7 @@ def ray(monkeypatch):
     module.wait, module.get = wait, get
     module.cancel = lambda reference, force: module.cancelled.append(reference)
     module.is_initialized = lambda: module.started is not None
+    module.cluster_resources = lambda: {"CPU": 4.0}
     module.init = lambda **options: setattr(module, "started", options)
     module.shutdown = lambda: (setattr(module, "started", None), module.begun.clear())
     monkeypatch.setitem(sys.modules, "ray", module)

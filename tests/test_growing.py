@@ -12,12 +12,13 @@ from cerolab import AllocationProblem, BudgetLedger, available, registry, regret
 from cerolab.errors import CerolabError, InvalidValueError
 from cerolab.method import Method
 from cerolab.records import read_run, read_schedule
+from sim.cell import Cell, Scenario
 from sim.dynamics import make_path
 from sim.engine import run_experiment
-from sim.experiment import Cell, Scenario, run_method, summary
 from sim.leaderboard_settings import LeaderboardSettings
 from sim.loop import simulate
 from sim.oracle_rates import TrueRates
+from sim.runs import run_method, summary
 
 PROBLEM = AllocationProblem(num_prompts=60, num_rounds=40, budget=1200, capacity=31, max_units=2, responses_per_unit=4)
 NAMES = [name for name in available() if name != "random_matched"]

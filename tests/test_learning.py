@@ -9,8 +9,9 @@ from cerolab.errors import CerolabError
 from cerolab.groups import whole_groups
 from cerolab.method import Method
 from cerolab.records import read_run
+from sim.cell import Cell, Scenario
 from sim.dynamics import make_path
-from sim.experiment import Cell, Scenario, run_method
+from sim.runs import run_method
 
 PROBLEM = AllocationProblem(num_prompts=200, num_rounds=40, budget=4000, capacity=103, max_units=2)
 START = np.random.default_rng(0).uniform(0.02, 0.98, 200)

@@ -13,8 +13,9 @@ from cerolab import Allocation, AllocationProblem, available
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.method import Method
 from cerolab.records import read_run
-from sim.experiment import Cell, Scenario, run_method
+from sim.cell import Cell, Scenario
 from sim.lengths import Lengths, make_lengths
+from sim.runs import run_method
 
 TEXT = "lognormal(60, 0.5, 2)"
 PROBLEM = AllocationProblem(

@@ -15,7 +15,7 @@ from cerolab.errors import CerolabError
 from cerolab.method import Method
 from cerolab.registry import allocator_class
 from llm.settings import TrainSettings
-from sim.experiment import Scenario
+from sim.cell import Scenario
 from sim.leaderboard_settings import LeaderboardSettings, parse_scenario
 from sim.sweep_settings import SweepSettings
 from tests.strategies import options_for

@@ -11,7 +11,7 @@ import pytest
 
 from cerolab.errors import CerolabError
 from cerolab.records import read_infos
-from sim.experiment import Cell, Scenario
+from sim.cell import Cell, Scenario
 from sim.populations import parse_population
 from sim.replica.__main__ import replica
 from sim.replica.curves import recorded_curves, simulated_curves

@@ -8,8 +8,9 @@ from cerolab.base import NoOptions
 from cerolab.method import Method
 from cerolab.records import read_run, read_schedule
 from cerolab.registry import allocator_class
-from sim.experiment import Cell, Scenario, run_method, summary
+from sim.cell import Cell, Scenario
 from sim.loop import simulate
+from sim.runs import run_method, summary
 
 PROBLEM = AllocationProblem(num_prompts=60, num_rounds=40, budget=1200, capacity=31, max_units=2, responses_per_unit=4)
 NAMES = available()

@@ -80,6 +80,7 @@ class Cero(PosteriorAllocator[CeroOptions]):
 
     name = "cero"
     Options = CeroOptions
+    row_arrays = (*PosteriorAllocator.posterior_arrays, "curvature_M", "slope_M")
 
     def __init__(self, problem: AllocationProblem, seed: int, options: CeroOptions):
         super().__init__(problem, seed, options)
@@ -118,11 +119,15 @@ class Cero(PosteriorAllocator[CeroOptions]):
         units = fill_in_order(virtual.prompts, problem.max_units, self.remaining)
         return Allocation(virtual.prompts[: units.size], units)
 
-    def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
-        virtual = self._virtual() if self._is_cut(allocation) else allocation
+    def _request(self, allocation: Allocation) -> Allocation:
+        return self._virtual() if self._is_cut(allocation) else allocation
+
+    def _learn_prompts(self, allocation: Allocation, feedback: CheckedFeedback, request: Allocation) -> None:
         self._update_curvature(allocation, feedback)
-        self._step_slopes(virtual)  # with the new qhat (10)
-        self.price = self._next_price(virtual.num_units)
+        self._step_slopes(request)  # with the new qhat (10)
+
+    def _learn_row(self, request: Allocation) -> None:
+        self.price = self._next_price(request.num_units)
 
     def _step_slopes(self, virtual: Allocation) -> None:
         """One step of all slopes, in place (10)."""
@@ -137,7 +142,7 @@ class Cero(PosteriorAllocator[CeroOptions]):
 
     def _update_curvature(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         if self._update_posterior(allocation, feedback):
-            self.curvature_M = self._curvature()
+            self.curvature_M[:] = self._curvature()
         else:
             self.curvature_M[allocation.prompts] = 4.0 * self.posterior.expected_variance(allocation.prompts)
 

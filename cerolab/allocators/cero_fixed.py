@@ -12,7 +12,6 @@ from __future__ import annotations
 from cerolab.allocation import Allocation
 from cerolab.allocators.cero import Cero, CeroOptions
 from cerolab.errors import InvalidValueError
-from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem
 from cerolab.projection import best_allocation
 from cerolab.registry import register
@@ -23,6 +22,7 @@ class CeroFixed(Cero):
     """Algorithm 1 with nu = 0 and a fixed quota."""
 
     name = "cero_fixed"
+    row_arrays = Cero.row_arrays
 
     def __init__(self, problem: AllocationProblem, seed: int, options: CeroOptions):
         super().__init__(problem, seed, options)
@@ -47,6 +47,8 @@ class CeroFixed(Cero):
         del metrics["price"]
         return {**metrics, "virtual_units": float(self._quota())}
 
-    def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
-        self._update_curvature(allocation, feedback)
-        self._step_slopes(allocation)
+    def _request(self, allocation: Allocation) -> Allocation:
+        return allocation
+
+    def _learn_row(self, request: Allocation) -> None:
+        """There is no price."""

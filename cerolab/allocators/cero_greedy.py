@@ -26,6 +26,7 @@ class CeroGreedy(PosteriorAllocator[PosteriorOptions]):
     """State: the posterior, exposures int64 [M]; ``gain_M`` is derived from both."""
 
     name = "cero_greedy"
+    row_arrays = (*PosteriorAllocator.posterior_arrays, "exposure_M", "gain_M")
 
     def __init__(self, problem: AllocationProblem, seed: int, options: PosteriorOptions):
         super().__init__(problem, seed, options)
@@ -40,10 +41,10 @@ class CeroGreedy(PosteriorAllocator[PosteriorOptions]):
     def _select(self) -> Allocation:
         return best_allocation(self.gain_M, self.ties, self.even_quota(), self.problem.max_units, floor=None)
 
-    def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
+    def _learn_prompts(self, allocation: Allocation, feedback: CheckedFeedback, request: Allocation) -> None:
         self.exposure_M[allocation.prompts] += allocation.units
         if self._update_posterior(allocation, feedback):
-            self.gain_M = self._gain(slice(None))
+            self.gain_M[:] = self._gain(slice(None))
         else:
             self.gain_M[allocation.prompts] = self._gain(allocation.prompts)
 

@@ -20,6 +20,7 @@ class CeroPreset(CeroFixed):
     """CERO-fixed with the quota of a two-step schedule."""
 
     name = "cero_preset"
+    row_arrays = CeroFixed.row_arrays
 
     def _quota(self) -> int:
         problem = self.problem

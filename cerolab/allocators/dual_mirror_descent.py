@@ -61,6 +61,7 @@ class DualMirrorDescent(Cero):
     """Algorithm 1 of CERO with another mirror map. State: as CERO's."""
 
     name = "dual_mirror_descent"
+    row_arrays = Cero.row_arrays
     Options = DualMirrorDescentOptions
     options: DualMirrorDescentOptions
 

@@ -17,19 +17,21 @@ from typing import ClassVar
 import numpy as np
 
 from cerolab.allocation import Allocation
-from cerolab.base import BaseAllocator, NoOptions
+from cerolab.base import NoOptions
 from cerolab.epochs import Epochs
 from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem
 from cerolab.projection import fill_in_order
 from cerolab.registry import register
+from cerolab.stack import StackableAllocator
 
 
 @register
-class Uniform(BaseAllocator[NoOptions]):
+class Uniform(StackableAllocator[NoOptions]):
     """State: the epoch, its order int64 [M] and how far it is used."""
 
     name = "uniform"
+    row_arrays = ()
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"order": (0, np.inf), "cursor": (0, np.inf)}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: NoOptions):
@@ -43,9 +45,12 @@ class Uniform(BaseAllocator[NoOptions]):
         prompts = self.epochs.draw(-(-quota // size))
         return Allocation(prompts, fill_in_order(prompts, size, quota))
 
-    def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
-        if allocation.num_groups:
-            self.epochs.advance(allocation.num_groups)
+    def _learn_prompts(self, allocation: Allocation, feedback: CheckedFeedback, request: Allocation) -> None:
+        """Nothing is learnt of prompts."""
+
+    def _learn_row(self, request: Allocation) -> None:
+        if request.num_groups:
+            self.epochs.advance(request.num_groups)
 
     def _joined(self, own: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {**super()._joined(own, start), **self.epochs.joined(own)}

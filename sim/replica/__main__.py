@@ -9,8 +9,8 @@ from cerolab.cli import launch
 from cerolab.errors import InvalidValueError
 from cerolab.records import claim_directory
 from cerolab.registry import allocator_class, import_plugins
+from sim.cell import Cell, Scenario
 from sim.engine import run_cells
-from sim.experiment import Cell, Scenario
 from sim.replica.fit import keep_fit, kept_fit, make_fit
 from sim.replica.recorded import read_recorded
 from sim.replica.report import print_replica

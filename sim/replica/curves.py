@@ -11,7 +11,7 @@ from cerolab.allocation import FloatArray, IntArray
 from cerolab.groups import mixed_groups
 from cerolab.method import Method
 from cerolab.records.rounds import RoundView
-from sim.experiment import Cell
+from sim.cell import Cell
 from sim.loop import simulate
 from sim.replica.recorded import Recorded
 

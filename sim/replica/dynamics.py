@@ -11,7 +11,7 @@ from scipy import optimize
 from tqdm import tqdm
 
 from cerolab.allocation import FloatArray
-from sim.experiment import Cell, Scenario
+from sim.cell import Cell, Scenario
 from sim.learning import Learning
 from sim.replica.curves import Curves, evaluated_rounds, recorded_curves, simulated_curves
 from sim.replica.recorded import Recorded

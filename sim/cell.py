@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, make, oracle, regret
+from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, make, oracle
 from cerolab.allocation import FloatArray
 from cerolab.checks import whole_number
 from cerolab.errors import InvalidValueError
 from cerolab.groups import whole_groups
 from cerolab.method import Method
-from cerolab.records import RunSettings, RunWriter, read_run
+from cerolab.records import RunSettings
 from cerolab.records.rounds import RoundView
 from cerolab.spec import parse_call
 from sim.dynamics import make_path
-from sim.learner import least_regret
 from sim.lengths import Lengths, make_lengths
-from sim.loop import Outcome, simulate
+from sim.loop import simulate
 from sim.oracle_rates import TrueRates
 from sim.path import Path as RatePath
 from sim.populations import parse_population
-from sim.recorder import Recorder
 from sim.rewards import Rewards
 
 # OPT_dyn is bounded where a step of the dual costs at most this many M * K^2.
@@ -193,103 +186,3 @@ class Cell:
             scenario=self.scenario.to_dict(),
             detail=detail,
         )
-
-
-def missing_methods(
-    cell: Cell, methods: Iterable[Method], directory: Path, detail: tuple[str, ...], done: Iterable[str] = ()
-) -> list[Method]:
-    """The methods whose run in this cell is not finished yet, on disk or among the run ids in ``done``."""
-    left, seen = [], set(done)
-    for method in methods:
-        run_id = cell.settings(directory.name, method, detail).run_id
-        if run_id in seen:
-            continue
-        seen.add(run_id)
-        record = directory / run_id
-        if (record / "run.json").exists() and read_run(record, unfinished=True).info["status"] == "finished":
-            continue
-        left.append(method)
-    return left
-
-
-def run_method(
-    cell: Cell, method: Method, directory: Path, detail: tuple[str, ...], provenance: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Run one method in a cell, write its record below ``directory`` and return its results."""
-    writer = RunWriter(directory, cell.settings(directory.name, method, detail), provenance)
-    try:
-        path, rewards, ledger = cell.path(), cell.rewards(), BudgetLedger(cell.start_problem)
-        allocator = cell.allocator(method, path, rewards)
-        start_M = path.success_M.copy()
-        recorder = Recorder(writer, path) if detail else None
-        outcome = simulate(allocator, path, rewards, ledger, recorder, cell.lengths())
-        if recorder is not None:
-            recorder.evaluate(ledger.round_index, ledger.responses)
-        if "pool" in detail:
-            best = cell.static_optimum or cell.growing_optimum
-            start_M = np.append(start_M, path.success_M[start_M.size :])  # late prompts are as they came
-            writer.append(
-                "pool",
-                {
-                    "prompt": np.arange(cell.problem.num_prompts),
-                    "exposure": ledger.exposure_M,
-                    "true_success_start": start_M,
-                    "true_success_end": path.success_M,
-                    "optimal_exposure": np.full(cell.problem.num_prompts, -1) if best is None else best.exposure,
-                },
-            )
-        results = summary(cell, outcome, ledger)
-        writer.finish(results, allocator.options_dict())
-    except BaseException as error:
-        writer.fail(error)
-        raise
-    return results
-
-
-def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any]:
-    """The numbers of a run that figures and tables read; None where a number does not exist."""
-    problem = cell.problem
-    optimum, kind = cell.optimum
-    lost = None if optimum is None else optimum - outcome.value
-    variation: float | None = None  # of rates that the allocator moves there is no one path
-    if cell.static_optimum is not None or cell.growing_optimum is not None:
-        variation = 0.0
-    elif cell.rate_path_KM is not None:
-        variation = regret.path_variation(cell.rate_path_KM)
-    bound = None
-    if optimum is not None and not math.isnan(outcome.estimation_error):
-        if cell.static_optimum is not None:
-            bound = regret.static_bound(problem, outcome.estimation_error)
-        elif cell.rate_path_KM is not None and variation is not None:  # none holds in a growing pool
-            bound = regret.dynamic_bound(problem, outcome.estimation_error, variation)
-    numbers = {
-        "value": outcome.value,
-        "optimum": optimum,
-        "optimum_kind": kind,
-        "regret": lost,
-        "regret_per_prompt": None if lost is None else lost / problem.num_prompts,
-        "variation": variation,
-        "estimation_error": outcome.estimation_error,
-        "bound_total": bound and bound.total,
-        "bound_optimisation": bound and bound.optimisation,
-        "bound_estimation": bound and bound.estimation,
-        "bound_variation": bound and bound.variation,
-        "units_spent": ledger.units,
-        "unspent_units": ledger.remaining,
-        "responses": ledger.responses,
-        "rounds_spent": outcome.rounds_spent,
-        "groups": outcome.groups,
-        "effective_groups": outcome.effective_groups,
-        "effective_group_rate": outcome.effective_groups / outcome.groups if outcome.groups else None,
-        "peak_pacing_gap_responses": outcome.peak_pacing_gap,
-        "final_pacing_gap_responses": -ledger.remaining_responses,
-        "heldout_start": outcome.heldout_start,
-        "heldout_end": outcome.heldout_end,
-        "seconds": outcome.seconds,
-    }
-    if cell.scenario.lengths != "none":
-        numbers["tokens"], numbers["unspent_tokens"] = ledger.tokens, ledger.remaining_tokens
-    if cell.with_least_regret:
-        static = cell.static_optimum is not None and cell.scenario.rewards == "binary"
-        numbers["least_regret_per_prompt"] = least_regret(cell.scenario.population, problem) if static else None
-    return {key: None if isinstance(x, float) and math.isnan(x) else x for key, x in numbers.items()}
