@@ -1,4 +1,4 @@
-"""``python -m tests.faults``: kill sweeps and trainings at random moments, compare, and write down how it went."""
+"""``python -m tests.faults``: kill sweeps and trainings, compare, and write down how it went."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ os.environ["OMP_NUM_THREADS"] = "1"  # sums in one order everywhere
 from cyclopts import Parameter
 from rich.console import Console
 
+from cerolab.checks import whole_number
 from cerolab.cli import launch
 from cerolab.errors import CerolabError
 from cerolab.records import provenance
 from cerolab.records.files import read_json, write_json
-from tests.faults.kills import Tally, Target, fork, kill_until_done
+from tests.faults.kills import Tally, Target, fork, kill_at_every_operation, kill_until_done
 from tests.faults.records import leftovers
-from tests.faults.targets import SWEEP, TRAINING, Sweep, Training, make_model, shown
+from tests.faults.targets import STACK, SWEEP, TRAINING, Sweep, Training, make_model, shown
 
-HELP = """Kill a sweep of the simulator and a training with SIGKILL at random moments, start each again until it is
-done, and compare it with an uninterrupted one: the same records but for times, the same budget, no run counted twice,
-nothing half-written counted as a result. Writes OUT/kills.json; ends with an error where anything differs.
+SETTINGS = {"sweep": SWEEP, "stack": STACK, "training": TRAINING}
+HELP = """Kill sweeps of the simulator, with seeds one by one and at once, and a training with SIGKILL at random moments,
+start each again until it is done, and compare it with an uninterrupted one: the same records but for times, the same
+budget, no run counted twice, nothing half-written counted as a result. With --every each file operation has its kill
+instead. Writes OUT/kills.json; ends with an error where anything differs.
 """
 
 
@@ -32,7 +35,8 @@ def faults(
     kills: int = 60,
     cold: int = 12,
     seed: int = 0,
-    only: Annotated[tuple[str, ...], Parameter(negative=())] = ("sweep", "training"),
+    every: int = 0,
+    only: Annotated[tuple[str, ...], Parameter(negative=())] = tuple(SETTINGS),
     out: Path = Path("results/faults"),
 ) -> None:
     """Kill, resume, compare.
@@ -45,35 +49,48 @@ def faults(
         Of each besides, of a command in a fresh interpreter, by time.
     seed
         Of the moments.
+    every
+        Instead: one kill just before each EVERY-th file operation, of an undisturbed start.
     only
-        sweep, training or both.
+        sweep, stack or training, or several.
     out
         Folder of kills.json.
     """
+    whole_number("every", every, least=0)
     console, found = Console(), {}
-    for name, settings in (("sweep", SWEEP), ("training", TRAINING)):
+    for name, settings in SETTINGS.items():
         if name not in only:
             continue
-        with tempfile.TemporaryDirectory() as scratch:
-            target = _target(name, Path(scratch))
-            counted = _killed(target, Path(scratch), kills, cold, seed)
-            found[name] = {"seed": seed, "settings": shown(settings), **counted, "provenance": provenance()}
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder)
+            target, began = _target(name, scratch), time.perf_counter()
+            if every:
+                key, how = f"{name}, file operations one by one", {"every": every}
+                tally = kill_at_every_operation(target, _empty(scratch / "every"), every, _progress)
+            else:
+                key, how = name, {"seed": seed}
+                tally = kill_until_done(target, _empty(scratch / "warm"), kills, seed, False, _progress)
+                if cold:
+                    tally += kill_until_done(target, _empty(scratch / "cold"), cold, seed, True, _progress)
+            seconds = round(time.perf_counter() - began)
+            found[key] = {**how, "settings": shown(settings), **_counted(tally), "seconds": seconds}
+            found[key] |= {"left behind, never read": leftovers(scratch), "provenance": provenance()}
         console.print(
-            f"{name}, seed {seed}: {found[name]['kills']} kills, {found[name]['runs']} runs brought to their end, "
-            f"{len(found[name]['mismatches'])} mismatches"
+            f"{key}, {how}: {found[key]['kills']} kills, {found[key]['runs']} runs brought to their end, "
+            f"{len(found[key]['mismatches'])} mismatches"
         )
     out.mkdir(parents=True, exist_ok=True)
     file = out / "kills.json"
-    write_json(file, {**(read_json(file) if file.exists() else {}), **found})  # one of the two can be done again
+    write_json(file, {**(read_json(file) if file.exists() else {}), **found})  # one of them can be done again
     if any(one["mismatches"] for one in found.values()):
         raise CerolabError(f"a killed run did not end as the uninterrupted one; see {out / 'kills.json'}")
 
 
 def _target(name: str, scratch: Path) -> Target:
-    if name == "sweep":
+    if name != "training":
         import sim.engine  # noqa: F401  (the children need not)
 
-        return Sweep()
+        return Sweep(SETTINGS[name], name)
     import llm.run  # noqa: F401
 
     # In a child: a process that has computed gradients does not fork well.
@@ -82,29 +99,19 @@ def _target(name: str, scratch: Path) -> Target:
     return Training(scratch / "model")
 
 
-def _killed(target: Target, scratch: Path, kills: int, cold: int, seed: int) -> dict[str, Any]:
-    began, tallies = time.perf_counter(), []
-    for number, is_cold in ((kills, False), (cold, True)):
-        if number:
-            folder = scratch / f"cold-{is_cold}"
-            folder.mkdir()
-            tallies.append(kill_until_done(target, folder, number, seed, is_cold, _progress))
-    together = Tally()
-    for tally in tallies:
-        together.kills += tally.kills
-        together.states += tally.states
-        together.runs += tally.runs
-        together.comparisons += tally.comparisons
-        together.mismatches += tally.mismatches
+def _empty(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _counted(tally: Tally) -> dict[str, Any]:
     return {
-        "kills": together.kills.total(),
-        "moments": dict(sorted(together.kills.items())),
-        "what the kills left": dict(sorted(together.states.items())),
-        "runs": together.runs,
-        "comparisons": together.comparisons,
-        "left behind, never read": leftovers(scratch),
-        "mismatches": together.mismatches,
-        "seconds": round(time.perf_counter() - began),
+        "kills": tally.kills.total(),
+        "moments": dict(sorted(tally.kills.items())),
+        "what the kills left": dict(sorted(tally.states.items())),
+        "runs": tally.runs,
+        "comparisons": tally.comparisons,
+        "mismatches": tally.mismatches,
     }
 
 

@@ -1,13 +1,14 @@
-"""Kill a process at a random moment, start the same thing again, until it is done; then compare.
+"""Kill a process, start the same thing again, until it is done; then compare.
 
-Two kinds of moments: after a random time, sent from outside (imports, computing, resuming); and just before a random
-file operation, by the process itself (what happens in microseconds, and would hardly be hit by time).
+Two kinds of moments: after a random time, sent from outside (imports, computing, resuming); and just before a file
+operation, by the process itself (what happens in microseconds, and would hardly be hit by time), a random one or each.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,21 @@ class Tally:
     runs: int = 0
     comparisons: int = 0
     mismatches: list[str] = field(default_factory=list)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.kills + other.kills,
+            self.states + other.states,
+            self.runs + other.runs,
+            self.comparisons + other.comparisons,
+            self.mismatches + other.mismatches,
+        )
+
+    def compare(self, target: Target, out: Path, whole: Path, done: bool) -> None:
+        """Add the differences of ``out`` from the uninterrupted run."""
+        self.comparisons += 1
+        found = target.mismatches(out, whole, done)
+        self.mismatches += [f"run {self.runs}, kill {self.kills.total()}: {one}" for one in found]
 
 
 def count_operations(reached: Callable[[int], None]) -> None:
@@ -125,12 +141,8 @@ def kill_until_done(
             by_time = cold or rng.random() < 0.5
             moment = rng.uniform(0, within) if by_time else rng.randint(1, operations)
             code = _attempt(target, out, scratch / "log", moment, cold)
-            done = code == 0
-            if not done and code != -signal.SIGKILL:
-                raise RuntimeError(f"{target.name} failed ({code}):\n{(scratch / 'log').read_text()[-3000:]}")
-            tally.comparisons += 1
-            found = target.mismatches(out, whole, done)
-            tally.mismatches += [f"run {tally.runs}, kill {tally.kills.total()}: {one}" for one in found]
+            done = _ended(target, code, scratch / "log")
+            tally.compare(target, out, whole, done)
             if done:
                 break
             tally.kills["cold start, by time" if cold else "by time" if by_time else "at a file operation"] += 1
@@ -140,6 +152,45 @@ def kill_until_done(
                 told(tally)
         tally.runs += 1
     return tally
+
+
+def kill_at_every_operation(
+    target: Target, scratch: Path, every: int = 1, told: Callable[[Tally], object] | None = None
+) -> Tally:
+    """Kill ``target`` once before each of its file operations, or each ``every``-th; each time it then ends in peace.
+
+    Args:
+        target: what to kill.
+        scratch: an empty folder; what a kill led to is removed once compared.
+        every: 1 for all of them.
+        told: called after every kill.
+
+    Raises:
+        RuntimeError: the target failed without having been killed; holds the end of its output.
+    """
+    tally, whole, log, counted = Tally(), scratch / "whole", scratch / "log", scratch / "operations"
+    _uninterrupted(target, whole, log, counted, cold=False)
+    for operation in range(1, int(counted.read_text()) + 1, every):
+        out = scratch / f"run-{tally.runs}"
+        if not _ended(target, _attempt(target, out, log, operation, cold=False), log):
+            tally.kills["at a file operation"] += 1
+            tally.states[target.state(out)] += 1
+            tally.compare(target, out, whole, done=False)
+            if not _ended(target, _attempt(target, out, log, None, cold=False), log):
+                raise RuntimeError(f"{target.name} was killed by another process")
+        tally.compare(target, out, whole, done=True)
+        tally.runs += 1
+        shutil.rmtree(out)
+        if told is not None:
+            told(tally)
+    return tally
+
+
+def _ended(target: Target, code: int, log: Path) -> bool:
+    """Whether an attempt came to its end; False where it was killed."""
+    if code not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"{target.name} failed ({code}):\n{log.read_text()[-3000:]}")
+    return code == 0
 
 
 def _uninterrupted(target: Target, out: Path, log: Path, counted: Path, cold: bool) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ SWEEP = {
     "drifts": (0.1,), "drift_prompts": 10, "drift_horizon": 10, "dynamics": ("learning(0.2)",),
     "dynamics_prompts": 20, "dynamics_horizon": 10, "detail": ("rounds", "groups", "evals", "pool"),
 }  # fmt: skip
+STACK = SWEEP | {"seeds": 2, "detail": ()}  # both seeds of a cell at once
 TRAINING = {
     "name": "tiny", "num_prompts": 24, "num_heldout": 13, "num_rounds": 6, "budget": 24, "max_units": 2,
     "learning_rate": 3e-3, "batch_size": 16, "eval_every": 2, "final_samples": 2, "save_every": 1,
@@ -25,20 +26,22 @@ TRAINING = {
 }  # fmt: skip
 
 
+@dataclass
 class Sweep:
     """``python -m sim.regret_sweep`` in one process; from a shell with two workers and figures."""
 
-    name = "sweep"
+    settings: dict[str, Any] = field(default_factory=lambda: SWEEP)
+    name: str = "sweep"
 
     def run(self, out: Path) -> None:
         from sim.engine import run_experiment
         from sim.sweep_settings import SweepSettings
 
-        settings = SweepSettings(**SWEEP, out=out)
+        settings = SweepSettings(**self.settings, out=out)
         run_experiment(settings, settings.detail, workers=1, quiet=True)
 
     def command(self, out: Path) -> list[str]:
-        return [sys.executable, "-m", "sim.regret_sweep", *_options(SWEEP), "--out", str(out), "--workers", "2"]
+        return [sys.executable, "-m", "sim.regret_sweep", *_options(self.settings), "--out", str(out), "--workers", "2"]
 
     def state(self, out: Path) -> str:
         folder = out / "sim" / "tiny"

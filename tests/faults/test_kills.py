@@ -10,13 +10,14 @@ import sys
 import pytest
 
 from cerolab.records import find_runs
-from tests.faults.kills import ROOT, kill_until_done
+from tests.faults.__main__ import SETTINGS
+from tests.faults.kills import ROOT, kill_at_every_operation, kill_until_done
 from tests.faults.records import differences
 from tests.faults.targets import Sweep
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sweep", "training"])
+@pytest.mark.parametrize("name", ["sweep", "stack", "training"])
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path, name):
     command = [sys.executable, "-m", "tests.faults", "--kills", "8", "--cold", "1", "--only", name, "--seed", "1"]
     done = subprocess.run(
@@ -27,6 +28,15 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path, n
     found = json.loads((tmp_path / "kills.json").read_text())[name]
     assert found["kills"] >= 9
     assert found["mismatches"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sweep", "stack"])
+def test_killed_before_any_file_operation_it_ends_as_if_nothing_had_happened(tmp_path, name):
+    target = Sweep(SETTINGS[name], name)
+    tally = kill_at_every_operation(target, tmp_path, every=5)
+    assert tally.kills["at a file operation"] == tally.runs > 40
+    assert tally.mismatches == []
 
 
 class Careless:
@@ -52,6 +62,13 @@ def test_the_harness_sees_what_a_careless_program_does(tmp_path):
     tally = kill_until_done(Careless(), tmp_path, 6, seed=0)
     assert tally.kills["at a file operation"] + tally.kills["by time"] >= 6
     assert tally.mismatches
+
+
+def test_a_kill_at_every_file_operation_finds_the_careless_ones(tmp_path):
+    tally = kill_at_every_operation(Careless(), tmp_path)
+    assert tally.kills["at a file operation"] == tally.runs > 40  # the folder, and two operations a line
+    lines_doubled = 20  # killed between the two
+    assert lines_doubled <= len(tally.mismatches) < tally.runs
 
 
 def test_the_comparison_sees_every_kind_of_difference(tmp_path):
