@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types slow vllm ray bench golden results bars study paper clean
+.PHONY: help install demo test lint types slow vllm ray bench examples golden results bars study paper clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -46,6 +46,13 @@ ray: $(STAMP)  ## --engine ray on a real cluster of two workers: installs Ray in
 
 bench: $(STAMP)  ## time the hot paths: results/bench with figures, docs/benchmarks.md; twenty minutes, on an idle machine
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m analysis.readme
+
+examples: $(STAMP)  ## measure what docs/scale.md and docs/resolve.md say of precision and token budgets: ten minutes
+	mkdir -p results/examples
+	$(BIN)/python examples/precision.py --record results/examples/precision.json
+	$(BIN)/python examples/token_budget.py --seeds 20 --record results/examples/token_budget.json \
+	    --lengths "lognormal(200, 0.5, 2)" "lognormal(200, 0.5, 1)" "lognormal(200, 0, 1)"
 	$(BIN)/python -m analysis.readme
 
 golden: $(STAMP)  ## regenerate the golden allocations (say why in the commit)

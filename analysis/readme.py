@@ -1,4 +1,4 @@
-"""The generated numbers of README.md and docs/benchmarks.md: ``python -m analysis.readme``.
+"""The generated numbers of README.md and of pages below docs: ``python -m analysis.readme``.
 
 A block stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->``; what is between them is rewritten from
 committed records, so that no number there is typed by hand.
@@ -14,7 +14,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from analysis import benchmark_tables
+from analysis import benchmark_tables, example_tables
 from analysis.bars import bars_table
 from analysis.command import says_errors
 from analysis.layout import describe
@@ -27,14 +27,14 @@ from analysis.training_tables import readable, training_summary
 from cerolab.errors import RecordError, UnknownNameError
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "resolve", "scale")))
 
 _OPENING = "<!-- generated:"
 _BLOCK = re.compile(r"<!-- generated:(?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /generated -->", re.DOTALL)
 
 app = App(
     name="python -m analysis.readme",
-    help="Rewrite the generated blocks of README.md and docs/benchmarks.md from the committed records.",
+    help="Rewrite the generated blocks of README.md and docs from the committed records.",
     version_flags=[],
 )
 
@@ -101,6 +101,10 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "oracle": benchmark_tables.oracle,
     "ratios": benchmark_tables.ratios,
     "training": training,
+    "precision_memory": example_tables.precision_memory,
+    "precision_decisions": example_tables.precision_decisions,
+    "precision_stall": example_tables.precision_stall,
+    "token_budget": example_tables.token_budget,
 }
 
 
@@ -139,7 +143,7 @@ def main(
     check: Annotated[bool, Parameter(help="Change nothing; fail if a page is not up to date.", negative="")] = False,
     results: Annotated[Path, Parameter(help="Folder of the records.", show_default=False)] = ROOT / "results",
 ) -> int:
-    """Rewrite the generated blocks of README.md and docs/benchmarks.md from the committed records."""
+    """Rewrite the generated blocks of README.md and docs from the committed records."""
     stale = False
     for page in pages or PAGES:
         _need(page, f"git checkout {page.name}")

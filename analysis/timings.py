@@ -34,28 +34,28 @@ def read_oracle(folder: Path) -> pd.DataFrame:
     return _with(folder, _ORACLE)
 
 
-def read_rows(file: Path, key: str, columns: Sequence[str]) -> pd.DataFrame:
-    """The list ``key`` of a JSON file as a table of ``columns``.
+def read_rows(file: Path, key: str, columns: Sequence[str], command: str = COMMAND) -> pd.DataFrame:
+    """The list ``key`` of a JSON file as a table of ``columns``; ``command`` makes the file.
 
     Raises:
         RecordError: the file, the list or a column is missing; names it and how to make it.
     """
-    rows = _rows(file, key, columns)
+    rows = _rows(file, key, columns, command)
     # object: a column may hold text and numbers; each stays as it is.
     return pd.DataFrame([[row[column] for column in columns] for row in rows], columns=list(columns), dtype=object)
 
 
-def _rows(file: Path, key: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(file: Path, key: str, columns: Sequence[str], command: str = COMMAND) -> list[dict[str, Any]]:
     """The list ``key`` of a JSON file, of rows that have all of ``columns``; raises as ``read_rows``."""
     if not file.exists():
-        raise RecordError(f"{file} does not exist; make it with `{COMMAND}`")
+        raise RecordError(f"{file} does not exist; make it with `{command}`")
     rows: Any = read_json(file).get(key)
     if not isinstance(rows, list) or not rows:
-        raise RecordError(f"{file}: {key!r} is missing, empty or no list; make it again with `{COMMAND}`")
+        raise RecordError(f"{file}: {key!r} is missing, empty or no list; make it again with `{command}`")
     for number, row in enumerate(rows):
         for column in columns:
             if not isinstance(row, dict) or column not in row:
-                raise RecordError(f"{file}: {column!r} is missing in row {number}; make it again with `{COMMAND}`")
+                raise RecordError(f"{file}: {column!r} is missing in row {number}; make it again with `{command}`")
     return rows
 
 

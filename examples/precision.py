@@ -1,6 +1,6 @@
 """What single precision costs and saves: decisions, regret, bytes a prompt, and where its steps stall.
 
-Prints the tables of docs/scale.md.
+``make examples`` records the tables of docs/scale.md.
 
     python examples/precision.py
     python examples/precision.py --seeds 2 --horizons 50 --steps 1000 --prompts 20000
@@ -11,12 +11,17 @@ from __future__ import annotations
 import argparse
 import gc
 import tracemalloc
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, make, oracle
 from cerolab.dual import SlopeStep
 from cerolab.posterior import Precision, float_type
+from cerolab.records import provenance
+from cerolab.records.files import write_json
 from cerolab.regret import static_value
 from sim.populations import parse_population
 from sim.rewards import Rewards
@@ -73,12 +78,12 @@ def side_by_side(num_rounds: int, seed: int) -> dict[str, float]:
     best = oracle.solve_static(rate_M, problem).value
     regret = [(best - static_value(rate_M, ledger.exposure_M, problem)) / problem.num_prompts for ledger in ledgers]
     return {
-        "regret, double": regret[0],
-        "regret, single - double": regret[1] - regret[0],
-        "first round that differs": parted,
-        "largest slope difference until then": slope,
-        "largest price difference": price,
-        "largest difference of spend over B": spend,
+        "regret_double": regret[0],
+        "regret_difference": regret[1] - regret[0],
+        "parted": parted,
+        "slope_difference": slope,
+        "price_difference": price,
+        "spend_difference": spend,
     }
 
 
@@ -123,20 +128,30 @@ def main() -> None:
     parser.add_argument("--horizons", type=int, nargs="*", default=[500, 5000])
     parser.add_argument("--steps", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--prompts", type=int, default=1_000_000, help="of the pool whose memory is measured")
+    parser.add_argument("--record", type=Path, help="a JSON file to write every number to")
     given = parser.parse_args()
+    decisions, stall, memory = [], [], []
     for num_rounds in given.horizons:
-        found = [side_by_side(num_rounds, seed) for seed in range(given.seeds)]
+        found = [side_by_side(num_rounds, s) for s in tqdm(range(given.seeds), f"K = {num_rounds}", leave=False)]
+        decisions += [{"num_rounds": num_rounds, "seed": seed, **one} for seed, one in enumerate(found)]
         print(f"cero, 1,000 prompts of Beta(1/2, 1/2), K = {num_rounds}, {given.seeds} seeds: mean, least, most")
         for field in found[0]:
             values = [one[field] for one in found]
             print(f"  {field:36}{np.mean(values):12.3g}{min(values):12.3g}{max(values):12.3g}")
     print("slope over curvature of a prompt left alone from 0.5 on, after K rounds: double, single")
     for num_rounds in given.steps:
-        print(f"  {num_rounds:<12,}{left_alone(num_rounds, 'double'):12.6f}{left_alone(num_rounds, 'single'):12.6f}")
+        stall.append({"num_rounds": num_rounds, **{kind: left_alone(num_rounds, kind) for kind in PRECISIONS}})
+        print(f"  {num_rounds:<12,}{stall[-1]['double']:12.6f}{stall[-1]['single']:12.6f}")
     print(f"bytes a prompt, {given.prompts:,} prompts: kept and peak in double, kept and peak in single")
     for name in METHODS:
-        numbers = [x for precision in PRECISIONS for x in bytes_a_prompt(name, given.prompts, precision)]
-        print(f"  {name:12}" + "".join(f"{x:8.1f}" for x in numbers))
+        row: dict[str, Any] = {"method": name, "num_prompts": given.prompts}
+        for kind in PRECISIONS:
+            row[f"kept_{kind}"], row[f"peak_{kind}"] = bytes_a_prompt(name, given.prompts, kind)
+        memory.append(row)
+        print(f"  {name:12}" + "".join(f"{x:8.1f}" for x in list(row.values())[2:]))
+    if given.record:
+        tables = {"decisions": decisions, "stall": stall, "memory": memory}
+        write_json(given.record, {"provenance": provenance(), **tables})
 
 
 if __name__ == "__main__":

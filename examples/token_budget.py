@@ -5,16 +5,23 @@ token budget of the other two. All meet the same prompts, rewards and lengths, a
 the units, so that B does not bind, at four times the saturation.
 
     python examples/token_budget.py --seeds 5 --lengths "lognormal(200, 0.5, 2)"
+
+``make examples`` records the table of docs/resolve.md.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from cerolab import AllocationProblem, BudgetLedger, make, oracle
+from cerolab.records import provenance
+from cerolab.records.files import write_json
 from sim.dynamics import StaticPath
 from sim.lengths import Lengths
 from sim.loop import simulate
@@ -64,14 +71,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--population", default="beta(0.5, 0.5)")
-    parser.add_argument("--lengths", default="lognormal(200, 0.5, 2)")
+    parser.add_argument("--lengths", nargs="+", default=["lognormal(200, 0.5, 2)"])
+    parser.add_argument("--record", type=Path, help="a JSON file to write every number to")
     given = parser.parse_args()
-    found = [compare(given.population, given.lengths, seed) for seed in range(given.seeds)]
-    for name in found[0]:
-        values = [one[name] for one in found]
-        print(f"{name:22}{np.mean(values):9.3f}  from {min(values):.3f} to {max(values):.3f}")
-    ahead = [one["resolve by tokens"] - one["resolve by responses"] for one in found]
-    print(f"by tokens - by responses: {np.mean(ahead):+.3f}, ahead in {np.sum(np.array(ahead) > 0)} of {len(ahead)}")
+    rows: list[dict[str, Any]] = []
+    for lengths in given.lengths:
+        found = [compare(given.population, lengths, seed) for seed in tqdm(range(given.seeds), lengths, leave=False)]
+        rows += [{"lengths": lengths, "seed": seed, **one} for seed, one in enumerate(found)]
+        print(f"{lengths}, means over {given.seeds} seeds")
+        for name in found[0]:
+            values = [one[name] for one in found]
+            print(f"  {name:22}{np.mean(values):9.3f}  from {min(values):.3f} to {max(values):.3f}")
+        ahead = [one["resolve by tokens"] - one["resolve by responses"] for one in found]
+        print(
+            f"  by tokens - by responses: {np.mean(ahead):+.3f}, ahead in {np.sum(np.array(ahead) > 0)} of {len(ahead)}"
+        )
+    if given.record:
+        settings = {"population": given.population, "max_tokens": MAX_TOKENS, **BY_RESPONSES.to_dict()}
+        write_json(given.record, {"provenance": provenance(), "settings": settings, "rows": rows})
 
 
 if __name__ == "__main__":

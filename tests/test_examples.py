@@ -94,7 +94,7 @@ def test_the_measurement_of_precision_prints_its_three_tables():
     )
     assert done.returncode == 0, done.stderr
     rows = {line[2:38].strip(): line[38:].split() for line in done.stdout.splitlines() if line.startswith("  regret")}
-    assert set(rows) == {"regret, double", "regret, single - double"}
+    assert set(rows) == {"regret_double", "regret_difference"}
     (slopes,) = (line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  10 "))
     assert float(slopes[0]) == pytest.approx(float(slopes[1]), rel=1e-5)
     (bytes_of,) = (line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  cero "))

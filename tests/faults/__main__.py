@@ -23,10 +23,10 @@ from tests.faults.records import leftovers
 from tests.faults.targets import STACK, SWEEP, TRAINING, Sweep, Training, make_model, shown
 
 SETTINGS = {"sweep": SWEEP, "stack": STACK, "training": TRAINING}
-HELP = """Kill sweeps of the simulator, with seeds one by one and at once, and a training with SIGKILL at random moments,
-start each again until it is done, and compare it with an uninterrupted one: the same records but for times, the same
-budget, no run counted twice, nothing half-written counted as a result. With --every each file operation has its kill
-instead. Writes OUT/kills.json; ends with an error where anything differs.
+HELP = """Kill sweeps of the simulator, with seeds one by one and at once, and a training with SIGKILL at random
+moments, start each again until it is done, and compare it with an uninterrupted one: the same records but for times,
+the same budget, no run counted twice, nothing half-written counted as a result. With --every each file operation has
+its kill instead. Writes OUT/kills.json; ends with an error where anything differs.
 """
 
 
