@@ -34,11 +34,7 @@ def precision_memory(results: Path) -> str:
     found = read_rows(_precision(results), "memory", ("method", "num_prompts", *columns), COMMAND)
     table = pd.DataFrame({"method": [style.look(method).name for method in found["method"]]})
     for column in columns:
-        what, kind = column.split("_")
-        same = found[column] == found[f"{what}_double"] if kind == "single" else pd.Series(False, found.index)
-        table[f"{what}, {kind}"] = [
-            "as in double" if alike else f"{number:.1f}" for number, alike in zip(found[column], same, strict=True)
-        ]
+        table[column.replace("_", ", ")] = [f"{number:.1f}" for number in found[column]]
     (num_prompts,) = found["num_prompts"].unique()
     return f"{to_markdown(table)}\n\nBytes a prompt, {plain(num_prompts)} prompts."
 
