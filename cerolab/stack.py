@@ -17,7 +17,7 @@ import numpy as np
 from cerolab import feedback as feedback_checks
 from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray, IntArray
 from cerolab.base import BaseAllocator
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, ProtocolError
 from cerolab.feedback import CheckedFeedback
 from cerolab.ledger import BudgetLedger
 from cerolab.problem import AllocationProblem
@@ -68,10 +68,12 @@ class Stack:
         problem: that of one row.
 
     Raises:
-        InvalidValueError: rows that differ in more than their seeds, or of a method that does not stack.
+        InvalidValueError: no rows, rows that differ in more than their seeds, or of a method that does not stack.
     """
 
     def __init__(self, rows: Sequence[BaseAllocator[Any]]):
+        if not rows:
+            raise InvalidValueError("rows", [], "is empty", "give an allocator a seed")
         first = rows[0]
         for row in rows:
             if not (isinstance(row, StackableAllocator) and row.stacks(row.options)):
@@ -101,11 +103,20 @@ class Stack:
             feedback: arrays [A] in the order of the wave of all rows.
 
         Raises:
+            ProtocolError: no wave is open.
             InvalidValueError: the feedback cannot be true; see ``cerolab.feedback.validated``.
+            In both cases the rows stay as they were.
         """
-        if self.rows[0].round_index >= self.problem.num_rounds:  # the horizon is over
-            return
+        if not self._open:
+            raise ProtocolError(f"{self.rows[0].name}: observe() without an open wave; call allocate() first")
         checked = feedback_checks.validated(self._wave, feedback, self.problem)
+        if self.rows[0].round_index < self.problem.num_rounds:  # the horizon may be over
+            self._learn(checked)
+        for row in self.rows:
+            row._pending = None
+        self._open = []
+
+    def _learn(self, checked: CheckedFeedback) -> None:
         requests = [row._request(own) for row, own in zip(self.rows, self._open, strict=True)]
         same = all(request is own for request, own in zip(requests, self._open, strict=True))
         request = self._wave if same else end_to_end(requests, self.problem.num_prompts)
@@ -113,7 +124,6 @@ class Stack:
         for row, own, asked in zip(self.rows, self._open, requests, strict=True):
             row._learn_row(asked)
             row._count(own, None)
-            row._pending = None
 
     def predicted_value(self) -> FloatArray:
         """[S * M] what ``predicted_value()`` of the rows gives."""
@@ -128,8 +138,8 @@ class LedgerStack:
         num_rows: S.
 
     Attributes:
-        ledgers: one a row, as it would be alone; their exposures are slices of ``exposure``.
-        exposure: int64 [S * M], units that each prompt has had.
+        ledgers: one a row, as it would be alone; their exposures are slices of the stack's.
+        exposure_M: int64 [S * M], units that each prompt has had.
     """
 
     def __init__(self, problem: AllocationProblem, num_rows: int):

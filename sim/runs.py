@@ -102,7 +102,7 @@ def run_stack(cells: Sequence[Cell], method: Method, directory: Path, provenance
         outcomes = simulate_stack(stack, success, Rewards.end_to_end([cell.rewards() for cell in cells]), ledgers)
         for cell, outcome, ledger, row in zip(cells, outcomes, ledgers.ledgers, stack.rows, strict=True):
             writers[0].finish(summary(cell, outcome, ledger), row.options_dict())
-            del writers[0]
+            del writers[0]  # whatever comes, this run is finished
     except BaseException as error:
         for writer in writers:
             writer.fail(error)

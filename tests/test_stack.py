@@ -8,7 +8,7 @@ import pytest
 
 from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, available, make
 from cerolab.allocators.cero import Cero
-from cerolab.errors import InvalidValueError, OverspendError
+from cerolab.errors import InvalidValueError, OverspendError, ProtocolError
 from cerolab.method import Method
 from cerolab.registry import allocator_class
 from cerolab.stack import LedgerStack, Stack, StackableAllocator, end_to_end
@@ -108,6 +108,7 @@ def test_a_subclass_has_to_say_that_it_stacks():
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [
+        ([], "rows=\\[\\] is empty"),
         ([make("cero", PROBLEM), make("uniform", PROBLEM)], "differs in more than its seed"),
         ([make("cero", PROBLEM), make("cero", PROBLEM, price=0.1)], "differs in more than its seed"),
         ([make("cero", PROBLEM), make("cero", replace(PROBLEM, budget=800))], "differs in more than its seed"),
@@ -147,6 +148,8 @@ def test_feedback_that_cannot_be_true_leaves_all_rows_as_they_were():
         for key, value in row.state_dict().items():
             np.testing.assert_array_equal(value, state[key])
     stack.observe(Feedback(wave.units * 4, wave.units))
+    with pytest.raises(ProtocolError, match="without an open wave"):
+        stack.observe(Feedback(wave.units * 4, wave.units))
 
 
 # --- ledgers ---------------------------------------------------------------------------------------------------------
