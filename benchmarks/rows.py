@@ -63,20 +63,14 @@ def _oracle(named: Mapping[str, Any]) -> Iterable[Row]:
 
 
 def _simulator(named: Mapping[str, Any]) -> Iterable[Row]:
-    for entry in named.values():
-        if entry["name"].startswith("test_simulated_horizon") and "yardstick_seconds" in entry:
-            seconds = entry["median_seconds"]
-            rate, faster = entry["prompt_rounds"] / seconds, entry["yardstick_seconds"] / seconds
-            text = f"{rate / 1e6:.1f} million, {faster:.1f} times a plain Python loop"
-            name = f"simulator with CERO, M = {entry['num_prompts']:,}, prompts x rounds a second"
-            yield _row(name, "none", text)
-    for entry in named.values():
-        if entry["name"].startswith("test_seeds_at_once") and entry["method"] == "cero":
-            seconds = entry["median_seconds"]
-            rate, faster = entry["prompt_rounds"] / seconds, entry["yardstick_seconds"] / seconds
-            text = f"{rate / 1e6:.1f} million, {faster:.1f} times one by one"
-            name = f"the same, {entry['seeds']} seeds at once, M = {entry['num_prompts']:,}"
-            yield _row(name, "none", text)
+    for test, other in (("test_simulated_horizon", "a plain Python loop"), ("test_seeds_at_once", "one by one")):
+        for name, entry in named.items():
+            if name.startswith(test) and entry["method"] == "cero":
+                seconds = entry["median_seconds"]
+                rate, faster = entry["prompt_rounds"] / seconds, entry["yardstick_seconds"] / seconds
+                at_once = f", {entry['seeds']} seeds at once" if "seeds" in entry else ""
+                what = f"simulator with CERO, M = {entry['num_prompts']:,}{at_once}, prompts x rounds a second"
+                yield _row(what, "none", f"{rate / 1e6:.1f} million, {faster:.1f} times {other}")
 
 
 def _records(named: Mapping[str, Any]) -> Iterable[Row]:
