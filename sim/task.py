@@ -14,8 +14,8 @@ from cerolab.records import method_label
 from sim.cell import Cell
 from sim.runs import missing_methods, run_method, run_stack, stacks
 
-# Prompts of a stack: its arrays should stay in cache. In a stack of ten a run takes 0.4 of its time alone with 100 or 300
-# prompts, half of it with 1,000 and nearly all of it with 3,000 (benchmarks/bench_simulator.py).
+# Prompts of a stack: its arrays should stay in cache. In a stack of ten a run takes 0.4 of its time alone with 100 or
+# 300 prompts, half of it with 1,000 and nearly all of it with 3,000 (benchmarks/bench_simulator.py).
 _MOST_STACKED = 10_000
 
 

@@ -45,8 +45,9 @@ def plugin(tmp_path, monkeypatch):
     return known
 
 
-def test_the_records_are_those_of_the_local_engine(tmp_path):
-    local, on_ray = (settings(tmp_path / name, **WORLDS) for name in ("local", "ray"))
+@pytest.mark.parametrize("changes", [{}, {"detail": (), "seeds": 4}], ids=["one by one", "seeds at once"])
+def test_the_records_are_those_of_the_local_engine(tmp_path, changes):
+    local, on_ray = (settings(tmp_path / name, **WORLDS | changes) for name in ("local", "ray"))
     assert sweep(local, workers=2) == sweep(on_ray, workers=2, engine=RayEngine()) > 30
     assert_same_records(local.directory, on_ray.directory)
     assert sweep(on_ray, workers=2, engine=RayEngine()) == 0
