@@ -70,7 +70,8 @@ def test_round(benchmark, method, num_prompts):
     def one_round():
         allocator.observe(allocator.allocate(), answers[0])
 
-    benchmark.pedantic(one_round, setup=setup, rounds=20 if num_prompts <= 1_000_000 else 8, warmup_rounds=2)
+    rounds = 100 if num_prompts <= 100_000 else 20 if num_prompts <= 1_000_000 else 8
+    benchmark.pedantic(one_round, setup=setup, rounds=rounds, warmup_rounds=2)
     copy.note(benchmark, f"round of {method}, M = {num_prompts:,}")
     held = state_bytes_per_prompt(allocator)
     benchmark.extra_info |= {"method": method, "num_prompts": num_prompts, "state_bytes_per_prompt": held}

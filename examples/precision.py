@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--prompts", type=int, default=1_000_000, help="of the pool whose memory is measured")
     parser.add_argument("--record", type=Path, help="a JSON file to write every number to")
-    given = parser.parse_args()
+    given, code = parser.parse_args(), provenance()
     decisions, stall, memory = [], [], []
     for num_rounds in given.horizons:
         found = [side_by_side(num_rounds, s) for s in tqdm(range(given.seeds), f"K = {num_rounds}", leave=False)]
@@ -151,7 +151,7 @@ def main() -> None:
         print(f"  {name:12}" + "".join(f"{x:8.1f}" for x in list(row.values())[2:]))
     if given.record:
         tables = {"decisions": decisions, "stall": stall, "memory": memory}
-        write_json(given.record, {"provenance": provenance(), **tables})
+        write_json(given.record, {"provenance": code, **tables})
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--population", default="beta(0.5, 0.5)")
     parser.add_argument("--lengths", nargs="+", default=["lognormal(200, 0.5, 2)"])
     parser.add_argument("--record", type=Path, help="a JSON file to write every number to")
-    given = parser.parse_args()
+    given, code = parser.parse_args(), provenance()
     rows: list[dict[str, Any]] = []
     for lengths in given.lengths:
         found = [compare(given.population, lengths, seed) for seed in tqdm(range(given.seeds), lengths, leave=False)]
@@ -88,7 +88,7 @@ def main() -> None:
         )
     if given.record:
         settings = {"population": given.population, "max_tokens": MAX_TOKENS, **BY_RESPONSES.to_dict()}
-        write_json(given.record, {"provenance": provenance(), "settings": settings, "rows": rows})
+        write_json(given.record, {"provenance": code, "settings": settings, "rows": rows})
 
 
 if __name__ == "__main__":
