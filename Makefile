@@ -44,11 +44,11 @@ ray: $(STAMP)  ## --engine ray on a real cluster of two workers: installs Ray in
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[ray]'
 	$(BIN)/python -m pytest -m slow tests/test_ray.py
 
-bench: $(STAMP)  ## time the hot paths: results/bench with figures, docs/benchmarks.md; twenty minutes, on an idle machine
+bench: $(STAMP)  ## time the hot paths: results/bench with figures, docs/benchmarks.md; ten minutes, on an idle machine
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m analysis.readme
 
-examples: $(STAMP)  ## measure what docs/scale.md and docs/resolve.md say of precision and token budgets: ten minutes
+examples: $(STAMP)  ## measure what docs/scale.md and docs/resolve.md say of precision and token budgets: three minutes
 	mkdir -p results/examples
 	$(BIN)/python examples/precision.py --record results/examples/precision.json
 	$(BIN)/python examples/token_budget.py --seeds 20 --record results/examples/token_budget.json \

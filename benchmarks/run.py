@@ -22,7 +22,7 @@ from cerolab.records.files import write_json
 
 app = App(
     name="python -m benchmarks.run",
-    help="Time the hot paths; twenty minutes in full, and only a machine without other work gives numbers to commit.",
+    help="Time the hot paths; ten minutes in full, and only a machine without other work gives numbers to commit.",
     help_epilogue="A trial, two minutes: python -m benchmarks.run --out trial --most-prompts 100000 --no-trainer "
     "--no-sweep",
     version_flags=[],
@@ -38,7 +38,7 @@ def run(
     trainer: bool = True,
     most_prompts: int = 10**7,
 ) -> int:
-    """Time the hot paths; twenty minutes in full, and only a machine without other work gives numbers to commit.
+    """Time the hot paths; ten minutes in full, and only a machine without other work gives numbers to commit.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def run(
         Folder of benchmark.json (every timing, and the machine), summary.json (the numbers with goals, and the ratios
         that carry over between machines) and figures; results/bench by default.
     sweep
-        Also time the default regret sweep: five minutes.
+        Also time the default regret sweep: minutes.
     trainer
         Also time training against TRL's own trainer, where the extra llm is installed: minutes.
     most_prompts
