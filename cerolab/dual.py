@@ -31,11 +31,13 @@ class SlopeStep:
         self._per_unit = step / problem.max_units
         self._most = float(problem.horizon_exposure)
         self._max_slope = max_slope
-        self._buffer: FloatArray = np.empty(min(_BLOCK, problem.num_prompts), kind)
+        self._buffer: FloatArray = np.empty(0, kind)
 
     def __call__(self, slope_M: FloatArray, relative_curvature_M: FloatArray, allocation: Allocation) -> None:
         """Update ``slope_M`` [M] in place; ``allocation`` is the virtual one."""
         chosen, units = allocation.prompts, allocation.units
+        if self._buffer.size != min(_BLOCK, slope_M.size):
+            self._buffer = np.empty(min(_BLOCK, slope_M.size), self._buffer.dtype)
         slope_A = slope_M[chosen]
         # fmax and fmin drop the nan of 0/0: a prompt without curvature supports no exposure.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

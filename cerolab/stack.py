@@ -37,8 +37,9 @@ class StackableAllocator(BaseAllocator[OptionsT]):
 
     @classmethod
     def stacks(cls, options: OptionsT) -> bool:
-        """Whether rows with these options can be in a stack."""
-        return "row_arrays" in vars(cls)
+        """Whether rows with these options can be in a stack; not where the steps that a stack replaces are its own."""
+        replaced = ("observe", "training_mask", "_learn", "_count")
+        return "row_arrays" in vars(cls) and all(getattr(cls, n) is getattr(StackableAllocator, n) for n in replaced)
 
     def _request(self, allocation: Allocation) -> Allocation:
         """What to step on once ``allocation`` is executed, if not on that; must not change the state."""
@@ -46,7 +47,11 @@ class StackableAllocator(BaseAllocator[OptionsT]):
 
     @abstractmethod
     def _learn_prompts(self, allocation: Allocation, feedback: CheckedFeedback, request: Allocation) -> None:
-        """Update the arrays over prompts, of one row or of several that lie one behind the other."""
+        """Update the arrays over prompts, of one row or of several that lie end to end.
+
+        Prompt by prompt, in place: nothing may be added up over the pool or the wave, which mixes rows, no size taken
+        from ``problem``, and no number of the row read but ``round_index``, or written.
+        """
 
     def _learn_row(self, request: Allocation) -> None:
         """Update the row's own numbers."""
@@ -61,7 +66,8 @@ class Stack:
     """Rows of one method, problem and options that allocate and observe together, one wave a round.
 
     Args:
-        rows: fresh allocators, S of them; their arrays become slices, so serve them through the stack only.
+        rows: fresh allocators for binary rewards, S of them; their arrays become slices, so serve them through the
+            stack only.
 
     Attributes:
         rows: the same; each has the state it would have alone.
@@ -78,6 +84,8 @@ class Stack:
         for row in rows:
             if not (isinstance(row, StackableAllocator) and row.stacks(row.options)):
                 raise InvalidValueError("rows", row.name, "does not stack with these options", "serve it alone")
+            if row.round_index or row.round_open:
+                raise InvalidValueError("rows", row.name, "has begun its horizon", "stack fresh allocators")
             if type(row) is not type(first) or (row.problem, row.options) != (first.problem, first.options):
                 raise InvalidValueError("rows", row.name, "differs in more than its seed", "stack seeds of one method")
         if first.problem.token_budget is not None:
@@ -85,14 +93,19 @@ class Stack:
         self.rows: Sequence[StackableAllocator[Any]] = [r for r in rows if isinstance(r, StackableAllocator)]
         self.problem = first.problem
         self._whole = type(self.rows[0])(first.problem, first.seed, first.options)  # the arrays of all rows
-        for name in self._whole.row_arrays:
-            _lay_out(self._whole, self.rows, name)
+        self._arrays = {name: _lay_out(self._whole, self.rows, name) for name in self._whole.row_arrays}
         self._open: list[Allocation] = []
         self._wave = Allocation.empty()
 
     def allocate(self) -> tuple[Allocation, list[Allocation]]:
-        """The next wave of all rows, and that of each in its own ids."""
+        """The next wave of all rows, and that of each in its own ids.
+
+        Raises:
+            ProtocolError: a row means to have several waves in the round.
+        """
         self._open = [row.allocate() for row in self.rows]
+        if not all(own.last_wave for own in self._open):
+            raise ProtocolError(f"{self.rows[0].name}: several waves a round are not stacked; serve its rows alone")
         self._wave = end_to_end(self._open, self.problem.num_prompts)
         return self._wave, self._open
 
@@ -104,12 +117,14 @@ class Stack:
 
         Raises:
             ProtocolError: no wave is open.
-            InvalidValueError: the feedback cannot be true; see ``cerolab.feedback.validated``.
+            InvalidValueError: the feedback cannot be true, see ``cerolab.feedback.validated``, or is graded.
             In both cases the rows stay as they were.
         """
         if not self._open:
             raise ProtocolError(f"{self.rows[0].name}: observe() without an open wave; call allocate() first")
         checked = feedback_checks.validated(self._wave, feedback, self.problem)
+        if not checked.binary:
+            raise InvalidValueError("reward_sq_sum", "given", "is for graded rewards", "serve rows alone")
         if self.rows[0].round_index < self.problem.num_rounds:  # the horizon may be over
             self._learn(checked)
         for row in self.rows:
@@ -120,13 +135,17 @@ class Stack:
         requests = [row._request(own) for row, own in zip(self.rows, self._open, strict=True)]
         same = all(request is own for request, own in zip(requests, self._open, strict=True))
         request = self._wave if same else end_to_end(requests, self.problem.num_prompts)
+        self._whole.round_index = self.rows[0].round_index
         self._whole._learn_prompts(self._wave, checked, request)
+        for name, array in self._arrays.items():
+            if attrgetter(name)(self._whole) is not array:
+                raise ProtocolError(f"{self.rows[0].name}: {name} of row_arrays was replaced, not changed in place")
         for row, own, asked in zip(self.rows, self._open, requests, strict=True):
             row._learn_row(asked)
             row._count(own, None)
 
     def predicted_value(self) -> FloatArray:
-        """[S * M] what ``predicted_value()`` of the rows gives."""
+        """[S * M] what ``predicted_value()`` of the rows gives, for methods that read it off their ``row_arrays``."""
         return self._whole.predicted_value()
 
 
@@ -191,8 +210,8 @@ def end_to_end(allocations: Sequence[Allocation], num_prompts: int) -> Allocatio
     return Allocation(prompts, np.concatenate([row.units for row in allocations]))
 
 
-def _lay_out(whole: object, rows: Sequence[object], name: str) -> None:
-    """Put the rows' arrays of this name end to end: ``whole`` gets all of it, every row its slice."""
+def _lay_out(whole: object, rows: Sequence[object], name: str) -> np.ndarray:
+    """The rows' arrays of this name end to end: ``whole`` gets all of it, every row its slice."""
     path, _, last = name.rpartition(".")
 
     def holder(of: object) -> Any:
@@ -202,3 +221,4 @@ def _lay_out(whole: object, rows: Sequence[object], name: str) -> None:
     setattr(holder(whole), last, array)
     for row, part in zip(rows, np.split(array, len(rows)), strict=True):
         setattr(holder(row), last, part)
+    return array

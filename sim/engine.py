@@ -27,7 +27,7 @@ class Engine(Protocol):
         """The number of runs of each task, in the order in which they come.
 
         Args:
-            tasks: to be begun in this order.
+                tasks: of one cell each; see ``sim.task.stack_tasks`` for how they are put together.
             stamp: provenance of this process.
             workers: tasks at a time; None for as many as there are cores.
             plugins: modules to import first wherever a task is done.
@@ -109,7 +109,6 @@ def run_cells(
         seen |= {cell.settings(directory.name, method, detail).run_id for method in methods}
         if left:
             tasks.append(Task((cell,), tuple(left), directory, detail))
-    tasks.sort(key=lambda task: -task.work)
     total = sum(len(task.methods) for task in tasks)
     skipped = sum(len(methods) for _, methods in cells) - total
     if skipped:

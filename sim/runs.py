@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cerolab import BudgetLedger, regret
+from cerolab.errors import CerolabError, InvalidValueError
 from cerolab.method import Method
 from cerolab.records import RunWriter, read_run
 from cerolab.registry import allocator_class
@@ -74,24 +76,38 @@ def run_method(
 
 
 def stacks(cell: Cell, method: Method) -> bool:
-    """Whether ``run_stack`` can run the method on seeds of this cell: one whose allocators stack, on fixed rates."""
-    cls, scenario = allocator_class(method.name), cell.scenario
-    return (
-        issubclass(cls, StackableAllocator)
-        and cls.stacks(cls.Options(**method.options))
-        and (scenario.dynamics, scenario.lengths, cell.problem.token_budget) == ("static", "none", None)
-    )
+    """Whether ``run_stack`` can run the method on seeds of this cell.
+
+    It can where allocators stack, rates are fixed and rewards binary. Options that cannot be used are for the run to
+    refuse, which is named.
+    """
+    scenario = cell.scenario
+    world = scenario.dynamics, scenario.rewards, scenario.lengths, cell.problem.token_budget
+    if world != ("static", "binary", "none", None):
+        return False
+    cls = allocator_class(method.name)
+    try:
+        return issubclass(cls, StackableAllocator) and cls.stacks(cls.Options(**method.options))
+    except (TypeError, CerolabError):
+        return False
 
 
 def run_stack(cells: Sequence[Cell], method: Method, directory: Path, provenance: Mapping[str, Any]) -> None:
     """Run one method on several seeds of a cell at once; the records are those of ``run_method`` without detail.
+
+    A stack fails as one: runs that are not finished then are marked failed, and are done again by the next start.
 
     Args:
         cells: which differ in their seed alone.
         method: see ``stacks``.
         directory: ``results/sim/<experiment>``.
         provenance: of this process.
+
+    Raises:
+        InvalidValueError: cells that cannot be stacked, or differ in more than their seed.
     """
+    if not all(stacks(cell, method) and replace(cell, seed=0) == replace(cells[0], seed=0) for cell in cells):
+        raise InvalidValueError("cells", method.name, "cannot be stacked in these cells", "use run_method")
     writers: list[RunWriter] = []
     try:
         for cell in cells:

@@ -17,6 +17,7 @@ from sim.runs import missing_methods, run_method, run_stack, stacks
 # Prompts of a stack: its arrays should stay in cache. In a stack of ten a run takes 0.4 of its time alone with 100 or
 # 300 prompts, half of it with 1,000 and nearly all of it with 3,000 (benchmarks/bench_simulator.py).
 _MOST_STACKED = 10_000
+_MOST_SEEDS = 50  # of a stack; each has a record open, and more bring little
 
 
 class RunFailedError(CerolabError):
@@ -105,7 +106,7 @@ def stack_tasks(tasks: Sequence[Task], workers: int) -> list[Task]:
             alike.setdefault(key, []).append(cell)
     for key, model in models.items():
         cells = alike[key]
-        most = min(_MOST_STACKED / model.cells[0].problem.num_prompts, most_work / model.work)
+        most = min(_MOST_SEEDS, _MOST_STACKED / model.cells[0].problem.num_prompts, most_work / model.work)
         num_stacks = math.ceil(len(cells) / max(1, int(min(most, len(cells)))))
         out += [replace(model, cells=tuple(cells[at::num_stacks])) for at in range(num_stacks)]
     return sorted(out, key=lambda task: -task.work)

@@ -8,12 +8,17 @@ import pytest
 
 from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, available, make
 from cerolab.allocators.cero import Cero
+from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.errors import InvalidValueError, OverspendError, ProtocolError
 from cerolab.method import Method
+from cerolab.projection import best_allocation
 from cerolab.registry import allocator_class
 from cerolab.stack import LedgerStack, Stack, StackableAllocator, end_to_end
 from sim.cell import Cell, Scenario
+from sim.dynamics import StaticPath
 from sim.local_engine import run_locally
+from sim.loop import simulate
+from sim.rewards import Rewards
 from sim.runs import run_method, run_stack, stacks
 from sim.task import RunFailedError, Task, stack_tasks
 from tests.test_engines import assert_same_records, run_in_parcels
@@ -47,13 +52,12 @@ def test_the_methods_below_are_all_that_stack():
     assert set(declared) == {Method.parse(text).name for text in METHODS}
 
 
-@pytest.mark.parametrize("rewards", ["binary", "graded(3)"])
 @pytest.mark.parametrize("text", METHODS)
-def test_records_are_those_of_the_seeds_alone(tmp_path, text, rewards):
+def test_records_are_those_of_the_seeds_alone(tmp_path, text):
     method = Method.parse(text)
-    assert all(stacks(cell, method) for cell in cells(rewards=rewards))
-    run_stack(cells(rewards=rewards), method, tmp_path / "together" / "x", {})
-    for cell in cells(rewards=rewards):
+    assert all(stacks(cell, method) for cell in cells())
+    run_stack(cells(), method, tmp_path / "together" / "x", {})
+    for cell in cells():
         run_method(cell, method, tmp_path / "alone" / "x", (), {})
     assert_same_records(tmp_path / "together" / "x", tmp_path / "alone" / "x")
 
@@ -128,6 +132,7 @@ def test_rows_that_cannot_be_stacked_are_refused(rows, problem):
     [
         ("cero", {"dynamics": "learning(0.2)"}),
         ("cero", {"dynamics": "growing(0.5, 4)"}),
+        ("cero", {"rewards": "graded(3)"}),
         ("cero", {"lengths": "lognormal(100, 0.5)"}),
         ("cero(prior=pool)", {}),
         ("mopps", {}),
@@ -136,6 +141,102 @@ def test_rows_that_cannot_be_stacked_are_refused(rows, problem):
 )
 def test_what_does_not_stack(text, world):
     assert not stacks(cells(1, **world)[0], Method.parse(text))
+
+
+def test_cells_that_cannot_be_stacked_are_refused_before_anything_is_written(tmp_path):
+    for chosen in (cells(dynamics="learning(0.2)"), [*cells(1), *cells(1, population="beta(1, 1)")]):
+        with pytest.raises(InvalidValueError, match="cannot be stacked in these cells"):
+            run_stack(chosen, Method.parse("cero"), tmp_path / "x", {})
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("options", [{"bogus": 1}, {"forgetting": 3}])
+def test_options_that_cannot_be_used_are_named_by_their_run(tmp_path, options):
+    task = Task((cells(1)[0],), (Method(name="cero", options=options),), tmp_path / "x", ())
+    with pytest.raises(RunFailedError, match=rf"cero.*seed=0: .*{next(iter(options))}"):
+        list(run_locally([task], {}, 1, ()))
+
+
+class Visited(PosteriorAllocator):
+    """A plugin: rewards late visits more, so that it depends on the round."""
+
+    name = "visited"
+    row_arrays = (*PosteriorAllocator.posterior_arrays, "score_M")
+
+    def __init__(self, problem, seed, options):
+        super().__init__(problem, seed, options)
+        self.score_M = np.zeros(problem.num_prompts)
+
+    def _select(self):
+        return best_allocation(self.score_M, self.ties, self.even_quota(), self.problem.max_units, floor=None)
+
+    def _learn_prompts(self, allocation, feedback, request):
+        super()._learn_prompts(allocation, feedback, request)
+        self.score_M[allocation.prompts] -= feedback.reward_sum / np.sqrt(self.round_index + 1)
+
+
+def simulated(rows):
+    """Units of every prompt of every row after a horizon in a stack."""
+    stack, ledgers = Stack(rows), LedgerStack(PROBLEM, len(rows))
+    coins = Rewards.end_to_end([Rewards("binary", PROBLEM, row.seed) for row in rows])
+    for _ in range(PROBLEM.num_rounds):
+        wave, own = stack.allocate()
+        ledgers.spend(wave, own)
+        stack.observe(coins.draw(wave, np.full(PROBLEM.num_prompts * len(rows), 0.4)))
+        ledgers.end_round(np.ones(len(rows), np.bool_))
+    return np.split(ledgers.exposure_M, len(rows))
+
+
+def test_a_plugin_that_looks_at_the_round_is_the_same_in_a_stack():
+    together = simulated([Visited(PROBLEM, seed, PosteriorOptions()) for seed in range(3)])
+    for seed in range(3):
+        allocator, coins, ledger = (
+            Visited(PROBLEM, seed, PosteriorOptions()),
+            Rewards("binary", PROBLEM, seed),
+            BudgetLedger(PROBLEM),
+        )
+        simulate(allocator, StaticPath(np.full(PROBLEM.num_prompts, 0.4)), coins, ledger)
+        np.testing.assert_array_equal(together[seed], ledger.exposure_M)
+
+
+@pytest.mark.parametrize("step", ["_learn", "observe", "training_mask", "_count"])
+def test_a_method_with_a_step_of_its_own_that_a_stack_replaces_does_not_stack(step):
+    own = {"row_arrays": Visited.row_arrays, step: lambda self, *given: None}
+    assert Visited.stacks(PosteriorOptions())
+    assert not type("Other", (Visited,), own).stacks(PosteriorOptions())
+
+
+def test_an_array_that_is_replaced_is_named():
+    class Replacing(Visited):
+        row_arrays = Visited.row_arrays
+
+        def _learn_prompts(self, allocation, feedback, request):
+            self.score_M = self.score_M + 1
+
+    with pytest.raises(ProtocolError, match="score_M of row_arrays was replaced"):
+        simulated([Replacing(PROBLEM, 0, PosteriorOptions())])
+
+
+def test_several_waves_a_round_are_refused():
+    class Probing(Visited):
+        row_arrays = Visited.row_arrays
+
+        def _select(self):
+            return Allocation(np.array([1]), np.array([1]), last_wave=False)
+
+    with pytest.raises(ProtocolError, match="several waves a round are not stacked"):
+        Stack([Probing(PROBLEM, 0, PosteriorOptions())]).allocate()
+
+
+def test_graded_rewards_and_rows_that_have_begun_are_refused():
+    stack = Stack([make("cero", PROBLEM)])
+    wave, _ = stack.allocate()
+    with pytest.raises(InvalidValueError, match="graded rewards"):
+        stack.observe(Feedback(wave.units * 4, wave.units * 1.5, wave.units * 0.75))
+    begun = make("cero", PROBLEM)
+    begun.allocate()
+    with pytest.raises(InvalidValueError, match="has begun its horizon"):
+        Stack([begun])
 
 
 def test_feedback_that_cannot_be_true_leaves_all_rows_as_they_were():
@@ -242,6 +343,11 @@ def test_stacking_neither_loses_nor_doubles_a_run(tmp_path, workers, detail):
             assert sum(cell.problem.num_prompts for cell in task.cells) <= 10_000
     longest = max(len(task.cells) for task in stacked)
     assert longest == (1 if detail or workers == 1000 else 10)
+
+
+def test_a_stack_has_fifty_seeds_at_most(tmp_path):
+    stacked = stack_tasks(tasks_of(tmp_path, seeds=120, sizes=(60,), texts=("cero",)), 1)
+    assert max(len(task.cells) for task in stacked) == 40  # three even parts
 
 
 def test_a_sweep_leaves_the_same_records_stacked_or_not(tmp_path):

@@ -50,7 +50,7 @@ def faults(
     seed
         Of the moments.
     every
-        Instead: one kill just before each EVERY-th file operation, of an undisturbed start.
+        Instead of KILLS and COLD: one kill just before each EVERY-th file operation, of an undisturbed start.
     only
         sweep, stack or training, or several.
     out
