@@ -2,17 +2,14 @@
 
 import random
 
-import numpy as np
 import pytest
 
 from benchmarks.yardstick import Yardstick
 from cerolab import AllocationProblem, BudgetLedger
 from cerolab.method import Method
-from cerolab.stack import LedgerStack, Stack
 from sim.cell import Cell, Scenario
 from sim.loop import simulate
-from sim.rewards import Rewards
-from sim.stacked import simulate_stack
+from sim.runs import simulate_cells
 from tests.reference.naive_cero import NaiveCero
 
 ROUNDS = 200
@@ -79,10 +76,7 @@ def test_seeds_at_once(benchmark, method, num_prompts):
         return simulate(cell.allocator(parsed, path, rewards), path, rewards, ledger).value
 
     def run_at_once():
-        stack = Stack([cell.allocator(parsed, cell.path(), cell.rewards()) for cell in chosen])
-        coins = Rewards.end_to_end([cell.rewards() for cell in chosen])
-        success = np.concatenate([cell.success_M for cell in chosen])
-        outcomes = simulate_stack(stack, success, coins, LedgerStack(chosen[0].problem, SEEDS))
+        outcomes, *_ = simulate_cells(chosen, parsed)
         return [outcome.value for outcome in outcomes]
 
     alone = Yardstick("the same one by one", lambda: [run(cell) for cell in chosen])

@@ -87,7 +87,7 @@ def run_cells(
     quiet: bool = False,
     engine: Engine = run_locally,
 ) -> int:
-    """Run what is missing of ``cells`` below ``directory``, longest first; returns the number of runs done.
+    """Run what is missing of ``cells`` below ``directory``; returns the number of runs done.
 
     Args:
         cells: each with its methods.

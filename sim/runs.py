@@ -92,6 +92,15 @@ def stacks(cell: Cell, method: Method) -> bool:
         return False
 
 
+def simulate_cells(cells: Sequence[Cell], method: Method) -> tuple[list[Outcome], LedgerStack, Stack]:
+    """A whole horizon of one method in all of these cells, which ``stacks`` and differ in their seed alone."""
+    stack = Stack([cell.allocator(method, cell.path(), cell.rewards()) for cell in cells])
+    ledgers = LedgerStack(cells[0].problem, len(cells))
+    success = np.concatenate([cell.success_M for cell in cells])
+    outcomes = simulate_stack(stack, success, Rewards.end_to_end([cell.rewards() for cell in cells]), ledgers)
+    return outcomes, ledgers, stack
+
+
 def run_stack(cells: Sequence[Cell], method: Method, directory: Path, provenance: Mapping[str, Any]) -> None:
     """Run one method on several seeds of a cell at once; the records are those of ``run_method`` without detail.
 
@@ -112,10 +121,7 @@ def run_stack(cells: Sequence[Cell], method: Method, directory: Path, provenance
     try:
         for cell in cells:
             writers.append(RunWriter(directory, cell.settings(directory.name, method, ()), provenance))
-        stack = Stack([cell.allocator(method, cell.path(), cell.rewards()) for cell in cells])
-        ledgers = LedgerStack(cells[0].problem, len(cells))
-        success = np.concatenate([cell.success_M for cell in cells])
-        outcomes = simulate_stack(stack, success, Rewards.end_to_end([cell.rewards() for cell in cells]), ledgers)
+        outcomes, ledgers, stack = simulate_cells(cells, method)
         for cell, outcome, ledger, row in zip(cells, outcomes, ledgers.ledgers, stack.rows, strict=True):
             writers[0].finish(summary(cell, outcome, ledger), row.options_dict())
             del writers[0]  # whatever comes, this run is finished
