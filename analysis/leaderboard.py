@@ -115,7 +115,8 @@ def markdown(runs: Runs, against: str | None = None) -> str:
     told = "\n".join(f"- {sentence}" for sentence in sentences(runs))
     worlds = [setting.scenario["dynamics"] for setting in find_settings(runs).values()]
     grows = f" {_GROWING}" if any(dynamics.startswith("growing") for dynamics in worlds) else ""
-    return "\n\n".join([*parts, told, f"{MEANING}{grows} {describe(runs.study(STUDY))}."])
+    solved = offline_check(runs.study(STUDY))
+    return "\n\n".join([*parts, told, f"{MEANING}{grows} {describe(runs.study(STUDY))}. {solved}".rstrip()])
 
 
 def _winners(board: Board) -> str:

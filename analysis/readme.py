@@ -20,6 +20,7 @@ from analysis.command import says_errors
 from analysis.layout import describe
 from analysis.leaderboard import markdown
 from analysis.load import load_runs, load_setting
+from analysis.offline import offline_check
 from analysis.paper_tables import mechanisms
 from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_markdown
@@ -43,7 +44,8 @@ def regret_table(results: Path) -> str:
     """The study "horizon" of the regret sweep at the largest K that all its allocators share."""
     directory = results / "sim" / "regret_sweep"
     _need(directory, "python -m sim.regret_sweep")
-    runs = load_runs(directory).study("horizon")
+    sweep = load_runs(directory)
+    runs = sweep.study("horizon")
     if not runs.infos:
         raise RecordError(f"{directory}: no run of the study 'horizon'; make them with `python -m sim.regret_sweep`")
     meaning = (
@@ -52,7 +54,8 @@ def regret_table(results: Path) -> str:
     )
     summary = sweep_summary(results_frame(runs))
     horizons = ", ".join(f"{horizon:,}" for horizon in sorted(summary["num_rounds"].unique()))
-    return f"{to_markdown(summary)}\n\nAt K = {horizons} rounds; {describe(runs)}. {meaning}"
+    caption = f"At K = {horizons} rounds; {describe(runs)}. {meaning} {offline_check(sweep)}".rstrip()
+    return f"{to_markdown(summary)}\n\n{caption}"
 
 
 def leaderboard(results: Path) -> str:

@@ -49,5 +49,16 @@ class OverspendError(CerolabError):
     """An allocation would break the round capacity, a prompt's cap or the budget; nothing was spent."""
 
 
+class SolverError(CerolabError):
+    """A general solver failed or stopped early; the message names it and says how it ended."""
+
+    def __init__(self, solver: str, status: str):
+        self.solver, self.status = solver, status
+        super().__init__(f"cvxpy's solver {solver} ended with {status!r}, not 'optimal'")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.solver, self.status)
+
+
 class RecordError(CerolabError):
     """A run record is missing, foreign, damaged or of another schema version."""

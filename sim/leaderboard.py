@@ -50,12 +50,13 @@ def _report(directory: Path) -> None:
     from analysis.gallery import draw_sweep
     from analysis.leaderboard import markdown, ranks, sentences
     from analysis.load import load_runs
+    from analysis.offline import offline_check
     from analysis.tables import to_rich
 
     runs = load_runs(directory)
     console = Console()
     write_text(directory / "summary.md", markdown(runs) + "\n")
-    console.print(to_rich(ranks(runs), "Mean rank over scenarios"), *sentences(runs), sep="\n")
+    console.print(to_rich(ranks(runs), "Mean rank over scenarios"), *sentences(runs), offline_check(runs), sep="\n")
     console.print(f"all numbers: {directory / 'summary.md'}")
     for path in draw_sweep(runs, directory / "figures"):
         if path.suffix == ".png":

@@ -13,6 +13,7 @@ from cerolab import AllocationProblem, available
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
 from sim.cell import Cell, Scenario
+from sim.offline import OfflineSettings
 
 QUICK = {"name": "quick_leaderboard", "num_prompts": 200, "moving_prompts": 100, "num_rounds": 50, "seeds": 3}
 
@@ -54,7 +55,7 @@ def parse_scenario(text: str) -> Scenario:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaderboardSettings:
+class LeaderboardSettings(OfflineSettings):
     """Everything that a leaderboard can be told.
 
     Parameters
@@ -107,6 +108,7 @@ class LeaderboardSettings:
     plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        OfflineSettings.__post_init__(self)
         if self.seeds < 1:
             raise InvalidValueError("seeds", self.seeds, "is below 1", "give the number of seeds, e.g. 10")
         if not self.scenarios:
@@ -134,7 +136,7 @@ class LeaderboardSettings:
         """The settings that all runs of the experiment share; the others are what it runs over, and may grow."""
         sizes = ("num_prompts", "moving_prompts", "num_rounds")
         budget = ("mean_units", "capacity_ratio", "max_units", "responses_per_unit", "saturation")
-        return {name: getattr(self, name) for name in (*sizes, *budget)}
+        return {**{name: getattr(self, name) for name in (*sizes, *budget)}, **self.offline_fixed()}
 
     def problem(self, scenario: Scenario) -> AllocationProblem:
         """The allocation problem in a scenario."""
@@ -178,4 +180,6 @@ class LeaderboardSettings:
         for text in self.scenarios:
             scenario = parse_scenario(text)
             for seed in range(seeds or self.seeds):
-                yield Cell(scenario, self.problem(scenario), seed, with_least_regret=True), self.methods(scenario)
+                by = self.optimum_by(seed)
+                cell = Cell(scenario, self.problem(scenario), seed, with_least_regret=True, optimum_by=by)
+                yield cell, self.methods(scenario)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +114,7 @@ def run_stack(cells: Sequence[Cell], method: Method, directory: Path, provenance
     Raises:
         InvalidValueError: cells that cannot be stacked, or differ in more than their seed.
     """
-    if not all(stacks(cell, method) and replace(cell, seed=0) == replace(cells[0], seed=0) for cell in cells):
+    if not all(stacks(cell, method) and cell.any_seed() == cells[0].any_seed() for cell in cells):
         raise InvalidValueError("cells", method.name, "cannot be stacked in these cells", "use run_method")
     writers: list[RunWriter] = []
     try:
@@ -174,6 +173,8 @@ def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any
     }
     if cell.scenario.lengths != "none":
         numbers["tokens"], numbers["unspent_tokens"] = ledger.tokens, ledger.remaining_tokens
+    if cell.by_cvxpy is not None:
+        numbers |= cell.by_cvxpy.to_dict()
     if cell.with_least_regret:
         static = cell.static_optimum is not None and cell.scenario.rewards == "binary"
         numbers["least_regret_per_prompt"] = least_regret(cell.scenario.population, problem) if static else None

@@ -12,6 +12,7 @@ from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.method import Method
 from sim.cell import Cell, Scenario
+from sim.offline import OfflineSettings
 
 DETAIL = ("rounds", "groups", "pool", "evals")
 QUICK = {
@@ -31,7 +32,7 @@ QUICK = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSettings:
+class SweepSettings(OfflineSettings):
     """Everything that a sweep can be told.
 
     Parameters
@@ -66,6 +67,13 @@ class SweepSettings:
         Pool size M of the drift study; its optimum costs M * K^2.
     drift_horizon
         Rounds K of the drift study.
+    small_drifts
+        Total variations of the drift study on pools so small that cvxpy finds the best plan along the path itself, and
+        not only a bound on it; give no value, there or for --drifts, to skip it.
+    small_prompts
+        Pool size M of that study; cvxpy's cost grows with M * K^2, and above some 5,000 arcs it is not asked.
+    small_horizon
+        Rounds K of that study.
     dynamics
         Further dynamics, e.g. "learning(0.2)", "shift(0.3)" or "growing(0.5, 4)"; give no value to skip the study.
     dynamics_prompts
@@ -111,6 +119,9 @@ class SweepSettings:
     drifts: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     drift_prompts: int = 100
     drift_horizon: int = 100
+    small_drifts: tuple[float, ...] = (0.0, 0.1, 1.0)
+    small_prompts: int = 10
+    small_horizon: int = 10
     dynamics: tuple[str, ...] = ("learning(0.2)",)
     dynamics_prompts: int = 2000
     dynamics_horizon: int = 200
@@ -125,6 +136,7 @@ class SweepSettings:
     plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        OfflineSettings.__post_init__(self)
         if self.seeds < 1:
             raise InvalidValueError("seeds", self.seeds, "is below 1", "give the number of seeds, e.g. 10")
         if not 0 < self.mean_units <= self.max_units:
@@ -160,7 +172,7 @@ class SweepSettings:
             "dynamics_horizon",
         )
         fixed = {name: getattr(self, name) for name in (*names, *sizes, "moving_population")}
-        return {**fixed, "detail": list(self.detail)}
+        return {**fixed, "detail": list(self.detail), **self.offline_fixed()}
 
     def problem(self, num_prompts: int, num_rounds: int) -> AllocationProblem:
         """The allocation problem of these sizes."""
@@ -203,7 +215,7 @@ class SweepSettings:
             problem = self.problem(num_prompts, num_rounds)
             scenario = Scenario(population=population, dynamics=dynamics, rewards=self.rewards, study=study)
             for seed in range(seeds or self.seeds):
-                yield Cell(scenario, problem, seed), methods
+                yield Cell(scenario, problem, seed, optimum_by=self.optimum_by(seed)), methods
 
     def _grid(self) -> Iterator[tuple[str, str, str, int, int]]:
         """(study, population, dynamics, M, K) of every cell but for the seed."""
@@ -214,5 +226,8 @@ class SweepSettings:
                 yield "pool", population, "static", size, self.pool_horizon
         for drift in self.drifts:
             yield "drift", self.moving_population, f"drift({drift:g})", self.drift_prompts, self.drift_horizon
+        for drift in self.small_drifts if self.drifts else ():
+            dynamics = f"drift({drift:g})"
+            yield "small_drift", self.moving_population, dynamics, self.small_prompts, self.small_horizon
         for dynamics in self.dynamics:
             yield "dynamics", self.moving_population, dynamics, self.dynamics_prompts, self.dynamics_horizon

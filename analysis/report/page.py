@@ -15,6 +15,7 @@ from analysis import tables, training_tables
 from analysis.contrast import RULE
 from analysis.layout import describe
 from analysis.load import Runs
+from analysis.offline import offline_check
 from analysis.report.charts import horizon_charts, setting_charts
 from analysis.report.explorer import embedded, library
 from analysis.report.origins import notes, origins
@@ -96,11 +97,11 @@ def _sweep_tables(runs: Runs) -> list[Table]:
     for experiment, own in by_experiment(simulated):
         try:
             title = f"{experiment}, at the largest K that all allocators share"
-            found.append(Table(title, _sweep_rows(own), _SWEEP_NOTE))
+            found.append(Table(title, _sweep_rows(own), f"{_SWEEP_NOTE} {offline_check(own)}".rstrip()))
         except RecordError:
             for one in own.settings():
                 title = f"{experiment}; {setting_title(one)}; {describe(one)}"
-                found.append(Table(title, _sweep_rows(one), _SWEEP_NOTE))
+                found.append(Table(title, _sweep_rows(one), f"{_SWEEP_NOTE} {offline_check(one)}".rstrip()))
     return found
 
 

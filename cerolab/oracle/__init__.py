@@ -4,8 +4,8 @@ And what they are out of reach by: ``learner_bound``, the least regret of any po
 Under a token budget: ``solve_static_tokens``.
 """
 
-from cerolab.oracle.convex import solve_static_cvxpy
-from cerolab.oracle.dynamic import DynamicOptimum, dynamic_upper_bound, solve_dynamic
+from cerolab.oracle.convex import SolvedOptimum, solve_static_cvxpy
+from cerolab.oracle.dynamic import DynamicOptimum, dynamic_upper_bound, num_arcs, solve_dynamic
 from cerolab.oracle.growing import solve_growing
 from cerolab.oracle.plan import feasible_plan, first_round_of_plan
 from cerolab.oracle.static import (
@@ -23,6 +23,7 @@ __all__ = [
     "DynamicOptimum",
     "LearnerBound",
     "Optimum",
+    "SolvedOptimum",
     "StoppingPlan",
     "checked_rates",
     "dynamic_upper_bound",
@@ -32,6 +33,7 @@ __all__ = [
     "largest_gains_by_kind",
     "largest_gains_per_token",
     "learner_bound",
+    "num_arcs",
     "solve_dynamic",
     "solve_growing",
     "solve_static",
