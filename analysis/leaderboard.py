@@ -17,6 +17,7 @@ from analysis.command import says_errors
 from analysis.contrast import Contrast, Standing, compare, listed
 from analysis.layout import describe
 from analysis.load import Runs, load_runs
+from analysis.offline import offline_check
 from analysis.scores import Score
 from analysis.statistics import Interval, mean_interval, signed
 from analysis.style import in_order, look
