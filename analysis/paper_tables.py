@@ -13,6 +13,7 @@ from analysis.heldout import BASELINE, MACRO, OVERALL, suite_scores
 from analysis.load import Runs
 from analysis.mechanism import mechanism
 from analysis.published import ABLATIONS, MAIN, MECHANISM, SOURCE
+from analysis.same import row_written
 from analysis.statistics import Interval, paired_difference, plus_minus
 from analysis.style import in_order, look
 from analysis.tables import sweep_summary, to_markdown
@@ -31,7 +32,7 @@ class PaperTable:
         stem: name of its files.
         caption: what it holds, with seeds and sources.
         cells: text, a column each.
-        numbers: the same, tidy: a row a number or an estimate with its interval.
+        numbers: the same, tidy: a row a number or an estimate with its interval, all in one unit.
     """
 
     stem: str
@@ -53,7 +54,9 @@ class PaperTable:
     def save(self, folder: Path) -> list[Path]:
         """Write STEM.md, STEM.tex and STEM.csv; returns their paths."""
         folder.mkdir(parents=True, exist_ok=True)
-        contents = {"md": self.markdown, "tex": self.latex, "csv": self.numbers.to_csv(index=False)}
+        rows = [row_written(dict(zip(self.numbers, row, strict=True))) for row in self.numbers.itertuples(index=False)]
+        numbers = pd.DataFrame(rows, columns=self.numbers.columns).to_csv(index=False)
+        contents = {"md": self.markdown, "tex": self.latex, "csv": numbers}
         for kind, text in contents.items():
             write_text(folder / f"{self.stem}.{kind}", text)
         return [folder / f"{self.stem}.{kind}" for kind in contents]

@@ -1,7 +1,8 @@
 """The generated numbers of README.md and of pages below docs: ``python -m analysis.readme``.
 
 A block stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->``; what is between them is rewritten from
-committed records, so that no number there is typed by hand.
+committed records, so that no number there is typed by hand. ``--check`` compares as ``analysis.same.same_text`` does:
+another machine may round the last printed digit of a decimal the other way.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from analysis.load import load_runs, load_setting
 from analysis.offline import offline_check
 from analysis.paper_tables import mechanisms
 from analysis.results import results_frame
+from analysis.same import same_text
 from analysis.tables import sweep_summary, to_markdown
 from analysis.training_tables import readable, training_summary
 from cerolab.errors import RecordError, UnknownNameError
@@ -152,7 +154,7 @@ def main(
         _need(page, f"git checkout {page.name}")
         text = page.read_text(encoding="utf-8")
         made = rewritten(text, results)
-        if made == text:
+        if made == text or (check and same_text(made, text)):
             print(f"{page} is up to date")
         elif check:
             print(f"{page} is not up to date with the records; run `python -m analysis.readme`", file=sys.stderr)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread, imsave
 
 from analysis import paper
 from analysis.load import Runs, load_runs, load_setting
@@ -214,6 +216,56 @@ def test_the_paper_is_redrawn_with_the_same_bytes_and_checked(
     assert "table2_ablations.md: not what the records give" in errors
     assert "pacing.png: not what the records give" in errors
     assert "accuracy" not in errors
+
+
+def shaken(runs: Runs, size: float) -> Runs:
+    """The same runs with every number that is none by counting off by up to ``size``, relative."""
+    rng = np.random.default_rng(7)
+
+    def shake(value: Any) -> Any:
+        counted = not isinstance(value, float) or np.isnan(value) or value == round(value)
+        return value if counted else value * (1.0 + size * rng.choice([-1.0, 1.0]))
+
+    infos = {
+        run_id: {**info, "results": {key: shake(value) for key, value in info["results"].items()}}
+        for run_id, info in runs.infos.items()
+    }
+    tables = {}
+    for name in ("rounds", "evals", "groups", "pool"):
+        if runs.kept(name):
+            table = runs.table(name).copy()
+            for column in table.select_dtypes("float64"):
+                table[column] = [shake(value) for value in table[column].tolist()]
+            tables[name] = table
+    return Runs(infos, runs.folders, runs.unfinished, tables)
+
+
+@pytest.mark.parametrize(("size", "status"), [(1e-14, 0), (1e-6, 1)])
+def test_another_machine_finds_the_paper_up_to_date_and_other_numbers_do_not_pass(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: float, status: int
+) -> None:
+    monkeypatch.setattr(paper, "OF_STUDY", {"regret_horizon": paper.OF_STUDY["regret_horizon"]})
+    monkeypatch.setattr(paper, "OF_SETTING", {"accuracy": paper.OF_SETTING["accuracy"]})
+    out = tmp_path / "paper_figs"
+    assert paper.main(results=results, out=out, quiet=True) == 0
+    load_one, load_all = paper.load_setting, paper.load_runs
+    monkeypatch.setattr(paper, "load_setting", lambda *paths: shaken(load_one(*paths), size))
+    monkeypatch.setattr(paper, "load_runs", lambda *paths: shaken(load_all(*paths), size))
+    assert paper.main(results=results, out=out, check=True, quiet=True) == status
+
+
+def test_bytes_alone_do_not_fail_the_check(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper, "OF_STUDY", {"regret_horizon": paper.OF_STUDY["regret_horizon"]})
+    monkeypatch.setattr(paper, "OF_SETTING", {})
+    out = tmp_path / "paper_figs"
+    assert paper.main(results=results, out=out, quiet=True) == 0
+    (out / "regret_horizon.pdf").write_bytes((out / "regret_horizon.pdf").read_bytes() + b"% drawn elsewhere\n")
+    shade = np.array(imread(out / "regret_horizon.png"))
+    shade[..., 0] = np.clip(shade[..., 0] - 1 / 255, 0.0, 1.0)
+    imsave(out / "regret_horizon.png", shade)
+    assert paper.main(results=results, out=out, check=True, quiet=True) == 0
+    (out / "regret_horizon.pdf").unlink()
+    assert paper.main(results=results, out=out, check=True, quiet=True) == 1
 
 
 def test_new_records_are_noticed(results: Path, tmp_path: Path) -> None:

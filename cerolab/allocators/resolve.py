@@ -50,6 +50,7 @@ from cerolab.posterior import Prior, expected_variance
 from cerolab.problem import AllocationProblem
 from cerolab.projection import best_allocation
 from cerolab.registry import register
+from cerolab.rounding import SLACK
 
 _COST_STEPS = 10  # of the price: expected lengths are told apart in steps of half a unit of their logarithm
 
@@ -143,7 +144,7 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
             self._planned, self._dearer_C = (units_C, math.exp(log_price)), None
             if self.remaining_tokens is not None:
                 cost_M, left = self._unit_tokens(), self.remaining_tokens
-                if units_C @ cost_M > left:  # else the budget of units is the tighter one
+                if units_C @ cost_M > left * (1.0 + SLACK):  # else the budget of units is the tighter one
                     units_M, log_price = oracle.largest_gains_per_token(curvature_C, exposure_C, most, cost_M, left)
                     mean = float(cost_M.mean())
                     self._planned = units_M.astype(np.float64), math.exp(log_price) * mean

@@ -24,6 +24,7 @@ from cerolab.oracle.static import solve_static
 from cerolab.problem import AllocationProblem
 
 _MOST_ARCS = 2_000_000
+_ROUNDED = 1e-12  # utility that rounding errors may be worth
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -201,7 +202,7 @@ def _priced_optimum(path_KM: FloatArray, price_K: FloatArray, problem: Allocatio
         best, choice = arrive[:, :here].copy(), choice_KMZ[k]
         for units in range(1, most + 1):
             option = arrive[:, units : units + here]
-            better = option > best
+            better = option > best + _ROUNDED
             choice[:, :here][better] = units
             np.maximum(best, option, out=best)
         ahead = np.empty_like(ahead)

@@ -17,6 +17,7 @@ from cerolab import utility
 from cerolab.allocation import FloatArray, IntArray
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
+from cerolab.rounding import comparable
 
 _MOST_CANDIDATES = 1 << 18  # units that the repair step may sort
 LEAST_CURVATURE = 1e-250  # prompts below are treated as worthless; no sum over a pool could tell
@@ -83,7 +84,8 @@ def largest_gains(c_M: FloatArray, start_M: IntArray, most: int | IntArray, budg
     """How many units each prompt has among the ``budget`` largest marginal gains.
 
     The l-th further unit of a prompt with exposure s gains (1 - e^-c) e^(-c (s + l - 1)) (22). A threshold on the log
-    gain is bracketed until few candidates are left between its ends; those are sorted out exactly.
+    gain is bracketed until few candidates are left between its ends; those are sorted out exactly. Of gains that are
+    equal but for rounding those of earlier prompts are taken.
 
     Args:
         c_M: curvatures [M]; prompts with c = 0, or next to it, get nothing.
@@ -156,9 +158,9 @@ def _largest_gains(
         level = kept[owner] + np.arange(owner.size) - np.repeat(np.cumsum(each) - each, each)
         gain = first[owner] - c[owner] * level
         if count_M is None:
-            best = np.argpartition(-gain, missing - 1)[:missing]
+            best = _largest(comparable(gain), missing)
         else:
-            best = np.argsort(-gain, kind="stable")
+            best = np.argsort(-comparable(gain), kind="stable")
             best = best[: np.searchsorted(np.cumsum(number[owner[best]]), missing) + 1]
         owner, spare = owner[best], np.ones(c.size, np.int64)
         low = float(gain[best].min())
@@ -168,6 +170,13 @@ def _largest_gains(
     units_M[live] = kept
     more_M[live] = np.bincount(owner, taken % number[owner], minlength=c.size).astype(np.int64)
     return units_M, more_M, low
+
+
+def _largest(value: FloatArray, count: int) -> IntArray:
+    """Places of the ``count`` >= 1 largest values, in any order; of equal ones the earlier are taken."""
+    threshold = np.partition(value, value.size - count)[value.size - count]
+    above, tied = (value > threshold).nonzero()[0], (value == threshold).nonzero()[0]
+    return np.concatenate([above, tied[: count - above.size]])
 
 
 def solve_static_continuous(rate: npt.ArrayLike, problem: AllocationProblem) -> Optimum:
