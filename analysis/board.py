@@ -9,6 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from analysis.contrast import Contrast, compare, corrected
+from analysis.curves import ROUNDING
 from analysis.load import Runs, refuse_twice
 from analysis.results import results_frame
 from analysis.scores import Score
@@ -76,8 +77,12 @@ class Board:
 
     @cached_property
     def first_without(self) -> dict[str, str]:
-        """Who has the best mean rank when one scenario is left out, by its title."""
-        return {title: str(self.ranks.drop(columns=title).mean(axis=1).idxmin()) for title in self.scores}
+        """Who has the best mean rank when one scenario is left out, by its title; of equals who is first with it."""
+        first, found = str(self.mean_ranks.index[0]), {}
+        for title in self.scores:
+            means = self.ranks.drop(columns=title).mean(axis=1)
+            found[title] = first if means[first] <= means.min() + ROUNDING else str(means.idxmin())
+        return found
 
     @cached_property
     def leads(self) -> dict[str, Contrast]:

@@ -20,12 +20,12 @@ from analysis.style import look
 FAMILY_LEVEL = 0.05  # chance of any false claim among the contrasts of a family
 RULE = (
     "Ahead and behind: a t-test shows a difference of the means over seeds, at 5 % for all contrasts of a verdict in "
-    "one score together (every allocator against the baseline, and in the score that decides the best two against each "
-    "other): p-values are those after Holm's correction. Simulated runs of a seed share prompts and coins and are paired; trainings share "
-    "no luck and are compared by Welch's test. Intervals are 95 % t-intervals, each by itself and corrected for "
-    "nothing: one may exclude zero where nothing is claimed. No difference shown is not shown to be equal: the "
-    "interval says how large a difference may be. One seed: no claim. Over several settings each is corrected by "
-    "itself: of twenty without any difference one has a false claim, on average."
+    "one score together (every allocator against the baseline, and in the score that decides the best two against "
+    "each other): p-values are those after Holm's correction. Simulated runs of a seed share prompts and coins and "
+    "are paired; trainings share no luck and are compared by Welch's test. Intervals are 95 % t-intervals, each by "
+    "itself and corrected for nothing: one may exclude zero where nothing is claimed. No difference shown is not "
+    "shown to be equal: the interval says how large a difference may be. One seed: no claim. Over several settings "
+    "each is corrected by itself: of twenty without any difference one has a false claim, on average."
 )
 
 

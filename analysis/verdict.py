@@ -61,7 +61,8 @@ def judge_scores(scores: Sequence[Score], methods: Sequence[str], needed: Mappin
     """
     main, *minor = scores
     base = main.baseline
-    against, lead = _against(main, methods, base), _lead_of(main, methods, base)
+    against = _against(main, methods, base)
+    lead = _lead_of(against)
     family = corrected([*against, *([lead] if lead else [])])
     of_main, lead = _by_method(family[: len(against)]), family[-1] if lead else None
     of_minor = [_by_method(corrected(_against(score, methods, base))) for score in minor]
@@ -89,11 +90,11 @@ def _against(score: Score, methods: Sequence[str], base: str) -> list[Contrast]:
     return [found for method in methods if method != base and (found := compare(score, method, base))]
 
 
-def _lead_of(score: Score, methods: Sequence[str], base: str) -> Contrast | None:
-    """Of the allocators that anybody can use, the best beside the next, both measured against ``base``."""
-    usable = [one for one in _against(score, methods, base) if not is_told(one.method) and one.num_seeds > 1]
+def _lead_of(against: Sequence[Contrast]) -> Contrast | None:
+    """Of the allocators that anybody can use, the best beside the next, both measured against the baseline."""
+    usable = [one for one in against if not is_told(one.method) and one.num_seeds > 1]
     best = sorted(usable, key=lambda one: -one.advantage)[:2]
-    return compare(score, best[0].method, best[1].method) if len(best) > 1 else None
+    return compare(best[0].score, best[0].method, best[1].method) if len(best) > 1 else None
 
 
 def _by_method(contrasts: Sequence[Contrast]) -> dict[str, Contrast]:
