@@ -25,7 +25,8 @@ from analysis.offline import offline_check
 from analysis.paper_tables import mechanisms
 from analysis.results import results_frame
 from analysis.same import same_text
-from analysis.tables import sweep_summary, to_markdown
+from analysis.tables import MEANING, sweep_summary, to_markdown
+from analysis.training_tables import MEANING as TRAINING_MEANING
 from analysis.training_tables import readable, training_summary
 from cerolab.errors import RecordError, UnknownNameError
 
@@ -50,14 +51,10 @@ def regret_table(results: Path) -> str:
     runs = sweep.study("horizon")
     if not runs.infos:
         raise RecordError(f"{directory}: no run of the study 'horizon'; make them with `python -m sim.regret_sweep`")
-    meaning = (
-        "Mean ± standard deviation over seeds. Slope: of log mean regret on log K over the horizons that all "
-        "allocators share, with its 95 % bootstrap interval over seeds; the figure has CERO's to K = 10,000."
-    )
     summary = sweep_summary(results_frame(runs))
     horizons = ", ".join(f"{horizon:,}" for horizon in sorted(summary["num_rounds"].unique()))
-    caption = f"At K = {horizons} rounds; {describe(runs)}. {meaning} {offline_check(sweep)}".rstrip()
-    return f"{to_markdown(summary)}\n\n{caption}"
+    meaning = f"{MEANING} The figure has CERO's slope to K = 10,000. {offline_check(sweep)}".rstrip()
+    return f"{to_markdown(summary)}\n\nAt K = {horizons} rounds; {describe(runs)}. {meaning}"
 
 
 def leaderboard(results: Path) -> str:
@@ -93,7 +90,7 @@ def training(results: Path) -> str:
         found = load_setting(directory)
         table = to_markdown(readable(training_summary(found)))
         parts.append(f"{directory.name}:\n\n{table}\n\n{found.title}; {describe(found)}.")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, TRAINING_MEANING])
 
 
 BLOCKS: dict[str, Callable[[Path], str]] = {

@@ -43,7 +43,7 @@ def results(tmp_path: Path) -> Path:
 def test_blocks_are_rewritten_and_the_rest_is_left(results: Path) -> None:
     made = rewritten(README, results)
     assert made.startswith("# Title\n\n<!-- generated:regret_table -->\n| population |")
-    assert "| Beta(1, 1) | CERO | 0.02500 ± 0.01250 |" in made
+    assert "| Beta(1, 1) | CERO | 0.02500 ± 0.03105 |" in made
     assert "3 seeds; M = 10 prompts; K = 100, 400, 1,600 rounds" in made
     assert "| rounds that spend | 488 | 3 |" in made
     assert "| oracle, s | <= 2 | 0.5123 |" in made
