@@ -170,15 +170,8 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
             self.problem,
             self.options.depth,
             self._further,
-            self._variance_ratio(),
+            self.posterior.variance_ratio(),
         )
-
-    def _variance_ratio(self) -> float:
-        """Variance of the pool's rewards over that of coins with the same means, 1 for binary ones."""
-        if self.posterior.reward_sq_sum is None:
-            return 1.0
-        binary_M = expected_variance(self.posterior.alpha, self.posterior.beta)
-        return float(self.posterior.expected_variance().sum() / binary_M.sum())
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         prompts = allocation.prompts
