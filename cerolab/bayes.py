@@ -29,7 +29,7 @@ from cerolab.projection import TieOrder
 from cerolab.stack import StackableAllocator
 
 _STEADY = 0.8 - 1e-9, 1.25 + 1e-9  # evidence at the last fit over that of today; sums of floats, so with some slack
-_REFITS = 50  # of the pool's prior over the horizon, besides those where the evidence has grown
+_REFITS = 20  # of the pool's prior over the horizon, besides those where the evidence has grown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class PosteriorOptions:
 
     Attributes:
         prior: (a0, b0) of the Beta prior, or "pool" to learn it from the whole pool (empirical Bayes), starting
-            from (1, 1) and refitted each time the pool's evidence has grown by a quarter, and fifty times over the
+            from (1, 1) and refitted each time the pool's evidence has grown by a quarter, and twenty times over the
             horizon, because rates may move while the evidence stays as much.
         forgetting: rho in (0, 1], evidence kept a round (5).
         tie_seed: seeds the fixed random order in which ties are broken; None takes the allocator's seed.

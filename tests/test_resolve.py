@@ -190,7 +190,7 @@ def test_the_prior_follows_the_policy_when_the_evidence_no_longer_grows(name):
             a0, b0 = allocator.posterior.prior
             means.append(a0 / (a0 + b0))
     rounds = [k for k, _ in fits]
-    assert set(range(0, 200, 4)) <= set(rounds)  # fifty times over the horizon
+    assert set(range(0, 200, 10)) <= set(rounds)  # twenty times over the horizon
     evidence = np.array([amount for k, amount in fits if k >= 60])
     assert evidence.max() < 1.25 * evidence.min()  # growth alone would not have asked for any of these
     assert means[99] < 0.25
