@@ -325,4 +325,5 @@ def _distinct_counts(
         weight = of_pair[pairs]
     else:
         pairs, weight = np.unique(packed, return_counts=True)
-    return pairs // base * step, pairs % base * step, weight.astype(np.float64)
+    successes, failures = pairs // base, pairs % base
+    return step * successes.astype(np.float64), step * failures.astype(np.float64), weight.astype(np.float64)
