@@ -118,7 +118,7 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         if self._kinds is None:
             return float(value_C.mean())
         # Summed exactly: kinds stand in another order after a reload.
-        return math.fsum((value_C * self._kinds.count).tolist()) / self.problem.num_prompts
+        return math.fsum((value_C * self._kinds.count).tolist()) / float(self._kinds.count.sum())
 
     # --- the rule ----------------------------------------------------------------------------------------------------
 
