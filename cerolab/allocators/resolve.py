@@ -116,7 +116,10 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         return value_C if self._kinds is None else value_C[self._kinds.kind_M]
 
     def _pool_mean(self, value_C: npt.NDArray[Any]) -> float:
-        return float(np.average(value_C, weights=None if self._kinds is None else self._kinds.count))
+        if self._kinds is None:
+            return float(value_C.mean())
+        # Summed exactly: kinds stand in another order after a reload.
+        return math.fsum((value_C * self._kinds.count).tolist()) / float(self._kinds.count.sum())
 
     # --- the rule ----------------------------------------------------------------------------------------------------
 
@@ -171,15 +174,8 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
             self.problem,
             self.options.depth,
             self._further,
-            self._variance_ratio(),
+            self.posterior.variance_ratio(),
         )
-
-    def _variance_ratio(self) -> float:
-        """Variance of the pool's rewards over that of coins with the same means, 1 for binary ones."""
-        if self.posterior.reward_sq_sum is None:
-            return 1.0
-        binary_M = expected_variance(self.posterior.alpha, self.posterior.beta)
-        return float(self.posterior.expected_variance().sum() / binary_M.sum())
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         prompts = allocation.prompts

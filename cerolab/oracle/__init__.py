@@ -16,7 +16,14 @@ from cerolab.oracle.static import (
     solve_static,
     solve_static_continuous,
 )
-from cerolab.oracle.stopping import LearnerBound, StoppingPlan, learner_bound, solve_stopping
+from cerolab.oracle.stopping import (
+    LearnerBound,
+    StoppingPlan,
+    StoppingProblem,
+    learner_bound,
+    solve_stopping,
+    stopping_problem,
+)
 from cerolab.oracle.tokens import largest_gains_per_token, solve_static_tokens
 
 __all__ = [
@@ -25,6 +32,7 @@ __all__ = [
     "Optimum",
     "SolvedOptimum",
     "StoppingPlan",
+    "StoppingProblem",
     "checked_rates",
     "dynamic_upper_bound",
     "feasible_plan",
@@ -41,4 +49,5 @@ __all__ = [
     "solve_static_cvxpy",
     "solve_static_tokens",
     "solve_stopping",
+    "stopping_problem",
 ]

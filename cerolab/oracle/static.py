@@ -114,6 +114,13 @@ def largest_gains_by_kind(
     return mean_C, log_threshold
 
 
+def optimum_by_kind(c_C: FloatArray, count_C: IntArray, most: int, budget: int) -> float:
+    """OPT, the value of the ``budget`` largest gains (22), where ``count_C`` prompts have the curvature c [C]."""
+    units_C, more_C, _ = _largest_gains(c_C, np.zeros(c_C.size, np.int64), most, budget, count_C)
+    further_C = utility.value(c_C, units_C + 1) - utility.value(c_C, units_C)
+    return float(count_C @ utility.value(c_C, units_C) + more_C @ further_C)
+
+
 def _largest_gains(
     c_M: FloatArray, start_M: IntArray, most: int | IntArray, budget: int, count_M: IntArray | None
 ) -> tuple[IntArray, IntArray, float]:
@@ -234,16 +241,21 @@ def water_level(top: FloatArray, width: FloatArray, cap: FloatArray, budget: flo
     return low, high, slope
 
 
+def best_whole_units(c_M: FloatArray, price: float, most: float) -> FloatArray:
+    """The whole z in 0..most with the largest U - price z, price > 0: every unit that gains at least its price."""
+    live = c_M > LEAST_CURVATURE
+    c = c_M[live]
+    best_M = np.zeros(c_M.size)
+    best_M[live] = np.clip(np.floor((np.log(-np.expm1(-c)) - np.log(price)) / c) + 1.0, 0.0, most)
+    return best_M
+
+
 def certified(c_M: FloatArray, exposure_M: npt.NDArray[Any], multiplier: float, problem: AllocationProblem) -> Optimum:
     """Attach the dual value at ``multiplier``: xi*B + sum_i max over 0 <= z <= Z of U_i(z) - xi*z."""
     value = float(utility.value(c_M, exposure_M).sum())
     most = problem.horizon_exposure
     if exposure_M.dtype.kind == "i" and multiplier > 0:
-        # Integer z: take every unit that gains at least xi.
-        live = c_M > LEAST_CURVATURE
-        c = c_M[live]
-        best_M = np.zeros(c_M.size)
-        best_M[live] = np.clip(np.floor((np.log(-np.expm1(-c)) - np.log(multiplier)) / c) + 1.0, 0.0, most)
+        best_M = best_whole_units(c_M, multiplier, most)
     else:
         best_M = utility.supporting_exposure(multiplier, c_M, most)
     bound = multiplier * problem.budget + float((utility.value(c_M, best_M) - multiplier * best_M).sum())
