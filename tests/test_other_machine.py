@@ -1,4 +1,4 @@
-"""What is decided does not hang on the arithmetic of the machine; what is written agrees in the digits that are kept."""
+"""What is decided does not hang on the arithmetic of the machine; what is written agrees in the digits kept."""
 
 from __future__ import annotations
 
