@@ -116,7 +116,10 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         return value_C if self._kinds is None else value_C[self._kinds.kind_M]
 
     def _pool_mean(self, value_C: npt.NDArray[Any]) -> float:
-        return float(np.average(value_C, weights=None if self._kinds is None else self._kinds.count))
+        if self._kinds is None:
+            return float(value_C.mean())
+        # Summed exactly: kinds stand in the order in which they came up, which a restored allocator does not know.
+        return math.fsum((value_C * self._kinds.count).tolist()) / self.problem.num_prompts
 
     # --- the rule ----------------------------------------------------------------------------------------------------
 
