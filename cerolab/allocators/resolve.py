@@ -118,8 +118,8 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
     def _pool_mean(self, value_C: npt.NDArray[Any]) -> float:
         if self._kinds is None:
             return float(value_C.mean())
-        # Summed exactly: kinds stand in the order in which they came up, which a restored allocator does not know.
-        return math.fsum((value_C * self._kinds.count).tolist()) / self.problem.num_prompts
+        # Summed exactly: kinds stand in another order after a reload.
+        return math.fsum((value_C * self._kinds.count).tolist()) / float(self._kinds.count.sum())
 
     # --- the rule ----------------------------------------------------------------------------------------------------
 

@@ -26,8 +26,6 @@ from cerolab.checks import whole_number
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 
-_ROUNDED = 1e-12  # utility that rounding errors may be worth
-
 
 @dataclass(frozen=True, slots=True)
 class StoppingPlan:
@@ -104,7 +102,7 @@ def solve_stopping(
         chance_So = posterior_SN @ outcome_SN.T
         reached = np.arange(g * u + 1)[:, None] + np.arange(g + 1)
         on_S = (chance_So * value_S[reached]).sum(axis=1)
-        go_on[u, : g * u + 1] = on_S > stop_S + _ROUNDED
+        go_on[u, : g * u + 1] = on_S > stop_S
         value_S = np.maximum(stop_S, on_S)
     return StoppingPlan(float(value_S[0]), go_on)
 
