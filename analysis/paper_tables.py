@@ -57,7 +57,7 @@ class PaperTable:
     def save(self, folder: Path) -> list[Path]:
         """Write STEM.md, STEM.tex and STEM.csv; returns their paths."""
         folder.mkdir(parents=True, exist_ok=True)
-        rows = [row_written(dict(zip(self.numbers, row, strict=True))) for row in self.numbers.itertuples(index=False)]
+        rows = [row_written({str(name): x for name, x in row.items()}) for row in self.numbers.to_dict("records")]
         numbers = pd.DataFrame(rows, columns=self.numbers.columns).to_csv(index=False)
         contents = {"md": self.markdown, "tex": self.latex, "csv": numbers}
         for kind, text in contents.items():
