@@ -23,6 +23,7 @@ from analysis.figures import OF_SETTING, OF_STUDY
 from analysis.load import Runs, load_runs, load_setting
 from analysis.paper_tables import ablations, main_results, mechanisms
 from analysis.results import results_frame
+from cerolab.cli import start
 from cerolab.errors import RecordError
 from cerolab.records.files import read_json, write_json, write_text
 
@@ -197,4 +198,4 @@ def replace(out: Path, fresh: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

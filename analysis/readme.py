@@ -24,6 +24,7 @@ from analysis.paper_tables import mechanisms
 from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_markdown
 from analysis.training_tables import readable, training_summary
+from cerolab.cli import start
 from cerolab.errors import RecordError, UnknownNameError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -161,4 +162,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

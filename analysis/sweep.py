@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from analysis.gallery import draw_sweep
 from analysis.load import load_runs
 from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_rich
+from cerolab.cli import start
 from cerolab.errors import RecordError
 
 app = App(
@@ -45,4 +45,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from analysis.layout import describe
 from analysis.load import Runs, load_setting
 from analysis.tables import to_markdown
 from analysis.training_tables import readable, terminal_tables, training_summary
+from cerolab.cli import start
 from cerolab.records.files import write_text
 
 _MEANING = (
@@ -100,4 +100,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

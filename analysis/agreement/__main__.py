@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from analysis.agreement.page import find_agreement
 from analysis.command import says_errors
 from analysis.load import load_setting
 from analysis.tables import to_rich
+from cerolab.cli import start
 from cerolab.records.files import write_text
 
 app = App(
@@ -54,4 +54,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 
 from analysis.command import says_errors
 from analysis.load import load_runs
+from cerolab.cli import start
 from cerolab.records.files import write_text
 
 _HELP = (
@@ -47,4 +48,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)
