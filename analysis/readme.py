@@ -26,6 +26,7 @@ from analysis.tables import sweep_summary, to_markdown
 from analysis.training_tables import readable, training_summary
 from cerolab.cli import start
 from cerolab.errors import RecordError, UnknownNameError
+from cerolab.records.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "resolve", "scale")))
@@ -156,7 +157,7 @@ def main(
             print(f"{page} is not up to date with the records; run `python -m analysis.readme`", file=sys.stderr)
             stale = True
         else:
-            page.write_text(made, encoding="utf-8")
+            write_text(page, made)
             print(f"rewrote {page}")
     return 1 if stale else 0
 

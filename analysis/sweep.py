@@ -15,6 +15,7 @@ from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_rich
 from cerolab.cli import start
 from cerolab.errors import RecordError
+from cerolab.settings import FolderToFill
 
 app = App(
     name="python -m analysis.sweep",
@@ -30,7 +31,7 @@ def main(
     directory: Annotated[Path, Parameter(help="Folder of a sweep: its runs, or their packed table runs.parquet.")],
     /,
     *,
-    out: Annotated[Path | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")] = None,
+    out: Annotated[FolderToFill | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")] = None,
 ) -> int:
     """Draw every figure that a sweep has runs for, as PNG and SVG, and print its summary."""
     runs = load_runs(directory)

@@ -21,6 +21,7 @@ from analysis.tables import to_markdown
 from analysis.training_tables import readable, terminal_tables, training_summary
 from cerolab.cli import start
 from cerolab.records.files import write_text
+from cerolab.settings import FolderToFill
 
 _MEANING = (
     "Means over seeds ± half of a 95 % t-interval. Against Uniform: difference of the final accuracy in percentage "
@@ -92,7 +93,9 @@ def main(
     directory: Annotated[Path, Parameter(help="Folder of the experiment: its runs, or their packed tables.")],
     /,
     *,
-    figures: Annotated[Path | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")] = None,
+    figures: Annotated[
+        FolderToFill | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")
+    ] = None,
 ) -> int:
     """Draw the figures of a training experiment, as PNG and SVG, and print and write its summary."""
     print_report(directory, figures or directory / "figures")

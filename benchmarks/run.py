@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -20,7 +19,7 @@ from benchmarks.rows import make_rows
 from cerolab.cli import start
 from cerolab.records import provenance
 from cerolab.records.files import write_json
-from cerolab.settings import PoolSize, checked
+from cerolab.settings import FolderToFill, PoolSize, checked
 
 app = App(
     name="python -m benchmarks.run",
@@ -36,7 +35,7 @@ app = App(
 @checked
 def run(
     *,
-    out: Annotated[Path, Parameter(show_default=False)] = ROOT / "results" / "bench",
+    out: Annotated[FolderToFill, Parameter(show_default=False)] = ROOT / "results" / "bench",
     sweep: bool = True,
     trainer: bool = True,
     most_prompts: PoolSize = 10**7,

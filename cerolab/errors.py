@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import PurePath
 
 _LONGEST = 200  # characters of a value that an error shows
 
 
 def shown(value: object) -> str:
     """A value as errors show it: its repr, cut where it is long."""
+    value = str(value) if isinstance(value, PurePath) else value
     text = repr(value[: 2 * _LONGEST] if isinstance(value, str | bytes) else value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]}...{text[-10:]}"
 

@@ -7,11 +7,13 @@ of them when it is made, whether from a command line, from a settings file or in
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, wraps
 from inspect import signature
+from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -72,6 +74,29 @@ def _folder_name(name: str) -> str:
 FolderName = Annotated[str, AfterValidator(_folder_name)]  # of an experiment
 
 
+def _folder_to_fill(folder: Path) -> Path:
+    there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        remedy = "give another place"
+        raise InvalidValueError("", str(folder), f"cannot be made: {there} is no folder that can be written", remedy)
+    return folder
+
+
+def _file_to_write(file: Path) -> Path:
+    if file.is_dir():
+        raise InvalidValueError("", str(file), "is a folder", "give a file")
+    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+        remedy = "make it, or give another place"
+        raise InvalidValueError(
+            "", str(file), f"cannot be written: {file.parent} is no folder that can be written", remedy
+        )
+    return file
+
+
+FolderToFill = Annotated[Path, AfterValidator(_folder_to_fill)]  # made where it is missing; known bad before any work
+FileToWrite = Annotated[Path, AfterValidator(_file_to_write)]
+
+
 class Settings:
     """Base of frozen dataclasses whose fields are checked by their declared types when one is made.
 
@@ -123,6 +148,9 @@ def _types(of: Any) -> dict[str, tuple[Any, TypeAdapter[Any]]]:
 
 def _checked(field: str, value: Any, hint: Any, adapter: TypeAdapter[Any]) -> Any:
     """``value`` if it fits the type; lists become tuples, NumPy's numbers plain ones."""
+    for text in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(text, str | Path) and "\0" in str(text):
+            raise InvalidValueError(field, text, "has a zero byte", "leave it out")
     try:
         return adapter.validate_python(_plain(value, hint))
     except ValidationError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from cerolab.posterior import Precision, float_type
 from cerolab.records import provenance
 from cerolab.records.files import write_json
 from cerolab.regret import static_value
-from cerolab.settings import Horizon, PoolSize, Seeds, checked
+from cerolab.settings import FileToWrite, Horizon, PoolSize, Seeds, checked
 from sim.memory import check_memory
 from sim.populations import parse_population
 from sim.rewards import Rewards
@@ -130,7 +129,7 @@ def main(
     horizons: tuple[Horizon, ...] = (500, 5000),
     steps: tuple[Horizon, ...] = (1_000, 10_000, 100_000, 1_000_000),
     prompts: PoolSize = 1_000_000,
-    record: Path | None = None,
+    record: FileToWrite | None = None,
 ) -> None:
     """Print the three tables.
 

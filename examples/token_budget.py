@@ -12,7 +12,6 @@ the units, so that B does not bind, at four times the saturation.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from cerolab import AllocationProblem, BudgetLedger, make, oracle
 from cerolab.cli import launch
 from cerolab.records import provenance
 from cerolab.records.files import write_json
-from cerolab.settings import Seeds, checked
+from cerolab.settings import FileToWrite, Seeds, checked
 from sim.dynamics import StaticPath
 from sim.lengths import Lengths
 from sim.loop import simulate
@@ -73,7 +72,7 @@ def main(
     seeds: Seeds = 5,
     population: str = "beta(0.5, 0.5)",
     lengths: tuple[str, ...] = ("lognormal(200, 0.5, 2)",),
-    record: Path | None = None,
+    record: FileToWrite | None = None,
 ) -> None:
     """Print the means over seeds, and how often planning by tokens is ahead.
 
@@ -89,7 +88,8 @@ def main(
         A JSON file to write every number to.
     """
     code = provenance()
-    for text in lengths:  # what cannot be is refused before the first run
+    parse_population(population)  # what cannot be is refused before the first run
+    for text in lengths:
         Lengths(text, np.zeros(1), 1, MAX_TOKENS, 0)
     rows: list[dict[str, Any]] = []
     for text in lengths:

@@ -16,6 +16,7 @@ from analysis.load import load_setting
 from analysis.tables import to_rich
 from cerolab.cli import start
 from cerolab.records.files import write_text
+from cerolab.settings import FolderToFill
 
 app = App(
     name="python -m analysis.agreement",
@@ -33,7 +34,7 @@ def main(
     replica: Annotated[Path, Parameter(help="Folder of its replica, made by python -m sim.replica.")],
     /,
     *,
-    out: Annotated[Path | None, Parameter(help="Folder for page and figure.  [default: REPLICA]")] = None,
+    out: Annotated[FolderToFill | None, Parameter(help="Folder for page and figure.  [default: REPLICA]")] = None,
 ) -> int:
     """Print table and sentences, write them to OUT/agreement.md, and draw OUT/figures/agreement."""
     found = find_agreement(load_setting(training), load_setting(replica))

@@ -12,6 +12,7 @@ from analysis.command import says_errors
 from analysis.load import load_runs
 from cerolab.cli import start
 from cerolab.records.files import write_text
+from cerolab.settings import FileToWrite
 
 _HELP = (
     "Write one HTML page on any run records, of simulator and training: which allocator is ahead, by how much and how "
@@ -31,7 +32,7 @@ app = App(
 @says_errors
 def main(
     *runs: Annotated[Path, Parameter(help="Runs, experiments, or folders of experiments.", name="RUN")],
-    out: Annotated[Path, Parameter(help="The page.", name=["--out", "-o"])] = Path("report.html"),
+    out: Annotated[FileToWrite, Parameter(help="The page.", name=["--out", "-o"])] = Path("report.html"),
 ) -> int:
     """Write the page."""
     from analysis.report.page import render
