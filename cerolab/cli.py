@@ -215,7 +215,9 @@ def _file(path: Path, switches: Collection[str]) -> Dict:
         raise InvalidValueError("config", str(path), f"cannot be read: {error}", "mend the file") from None
     if not isinstance(loaded, dict) or not _names_only(loaded):
         raise InvalidValueError("config", str(path), "holds no settings", "write lines like 'seeds: 10'")
-    for key in loaded:
+    for key, value in loaded.items():
+        if isinstance(value, list) and any(isinstance(one, list | dict) for one in value):
+            raise InvalidValueError("config", str(path), f"has a list in the list {key}", "write one list of values")
         if key.lstrip("-") in switches:
             raise InvalidValueError("config", str(path), f"holds {key}", f"give --{key} on the command line")
     return Dict(loaded, source=str(path), use_commands_as_keys=False)

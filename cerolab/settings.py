@@ -78,7 +78,7 @@ def _folder_to_fill(folder: Path) -> Path:
     there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path())
     if not there.is_dir() or not os.access(there, os.W_OK):
         remedy = "give another place"
-        raise InvalidValueError("", str(folder), f"cannot be made: {there} is no folder that can be written", remedy)
+        raise InvalidValueError("", str(folder), f"cannot be made: {there} is no folder, or is closed to you", remedy)
     return folder
 
 
