@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from analysis.statistics import PLUS_MINUS, mean_interval, signed
 from analysis.style import in_order, look
 from analysis.tables import to_markdown
 from analysis.verdict import is_told, judge_scores
+from cerolab.cli import start
 from cerolab.errors import UnknownNameError
 
 LEAST = "Least of any learner"
@@ -263,4 +263,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

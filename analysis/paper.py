@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,8 +21,10 @@ from analysis.load import Runs, load_runs, load_setting
 from analysis.paper_tables import ablations, main_results, mechanisms
 from analysis.results import results_frame
 from analysis.same import same_file
+from cerolab.cli import start
 from cerolab.errors import RecordError
-from cerolab.records.files import read_json, write_json, write_text
+from cerolab.records.files import read_json, write_bytes, write_json, write_text
+from cerolab.settings import FolderToFill
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = "manifest.json"
@@ -149,7 +150,8 @@ def main(
     check: Annotated[
         bool, Parameter(help="Change nothing; fail if OUT is not what the records give.", negative="")
     ] = False,
-    out: Annotated[Path, Parameter(help="Folder of the figures and tables.", show_default=False)] = ROOT / "paper_figs",
+    out: Annotated[FolderToFill, Parameter(help="Folder of the figures and tables.", show_default=False)] = ROOT
+    / "paper_figs",
     results: Annotated[Path, Parameter(help="Folder of the records.", show_default=False)] = ROOT / "results",
     quiet: Annotated[bool, Parameter(help="No progress bar.", negative="")] = False,
 ) -> int:
@@ -184,8 +186,8 @@ def replace(out: Path, fresh: Path) -> None:
             (out / name).unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     for file in sorted(fresh.iterdir()):
-        shutil.copyfile(file, out / file.name)
+        write_bytes(out / file.name, file.read_bytes())
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

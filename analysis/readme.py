@@ -28,7 +28,9 @@ from analysis.same import same_text
 from analysis.tables import MEANING, sweep_summary, to_markdown
 from analysis.training_tables import MEANING as TRAINING_MEANING
 from analysis.training_tables import readable, training_summary
+from cerolab.cli import start
 from cerolab.errors import RecordError, UnknownNameError
+from cerolab.records.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "resolve", "scale")))
@@ -157,10 +159,10 @@ def main(
             print(f"{page} is not up to date with the records; run `python -m analysis.readme`", file=sys.stderr)
             stale = True
         else:
-            page.write_text(made, encoding="utf-8")
+            write_text(page, made)
             print(f"rewrote {page}")
     return 1 if stale else 0
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

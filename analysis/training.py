@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +19,9 @@ from analysis.layout import describe
 from analysis.load import Runs, load_setting
 from analysis.tables import to_markdown
 from analysis.training_tables import MEANING, readable, terminal_tables, training_summary
+from cerolab.cli import start
 from cerolab.records.files import write_text
+from cerolab.settings import FolderToFill
 
 app = App(
     name="python -m analysis.training",
@@ -86,7 +87,9 @@ def main(
     directory: Annotated[Path, Parameter(help="Folder of the experiment: its runs, or their packed tables.")],
     /,
     *,
-    figures: Annotated[Path | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")] = None,
+    figures: Annotated[
+        FolderToFill | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")
+    ] = None,
 ) -> int:
     """Draw the figures of a training experiment, as PNG and SVG, and print and write its summary."""
     print_report(directory, figures or directory / "figures")
@@ -94,4 +97,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

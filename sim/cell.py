@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ from cerolab.spec import parse_call
 from sim.dynamics import make_path
 from sim.lengths import Lengths, make_lengths
 from sim.loop import simulate
+from sim.memory import check_memory
 from sim.offline import Answer, OptimumBy, solve_path_by_cvxpy, solve_static_by_cvxpy
 from sim.oracle_rates import TrueRates
 from sim.path import Path as RatePath
@@ -26,6 +28,7 @@ from sim.rewards import Rewards
 
 # OPT_dyn is bounded where a step of the dual costs at most this many M * K^2.
 _MOST_DYNAMIC_WORK = 20_000_000
+_MOST_RUNS = 1_000_000  # of a command: a week at half a second each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,7 @@ class Cell:
 
     @cached_property
     def _drawn(self) -> FloatArray:
+        check_memory(self.problem.num_prompts)
         heldout = max(1, self.problem.num_prompts // 4) if self.scenario.dynamics.startswith("learning") else 0
         return parse_population(self.scenario.population).draw(self.problem.num_prompts + heldout, self.seed)
 
@@ -219,3 +223,14 @@ class Cell:
             scenario={**self.scenario.to_dict(), **by},
             detail=detail,
         )
+
+
+def check_runs(cells: Iterable[tuple[Cell, Sequence[Method]]], seeds: int) -> None:
+    """Refuse a command of more runs than it could list, let alone do; ``cells`` are those of one seed.
+
+    Raises:
+        InvalidValueError: says how many runs it would be.
+    """
+    runs = seeds * sum(len(methods) for _, methods in cells)
+    if runs > _MOST_RUNS:
+        raise InvalidValueError("seeds", seeds, f"makes {runs:,} runs", f"at most {_MOST_RUNS:,} can be asked for")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from cerolab import AllocationProblem, available
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
-from sim.cell import Cell, Scenario
+from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, PoolSize, Positive, Seeds, Units
+from sim.cell import Cell, Scenario, check_runs
 from sim.offline import OfflineSettings
 
 QUICK = {"name": "quick_leaderboard", "num_prompts": 200, "moving_prompts": 100, "num_rounds": 50, "seeds": 3}
@@ -36,7 +38,6 @@ SCENARIOS = (
 
 _LEFT_OUT = ("random_matched",)  # a control of CERO, not a method
 _RECOVERY = 8  # rounds; the stronger oracle where rates rise with training
-_SCENARIO = re.compile(r"(?P<population>.+?)(?: under (?P<dynamics>.+?))?(?: with (?P<rewards>.+?) rewards)?")
 
 
 def parse_scenario(text: str) -> Scenario:
@@ -45,10 +46,13 @@ def parse_scenario(text: str) -> Scenario:
     Raises:
         InvalidValueError, UnknownNameError: names the part that cannot be and what would be right.
     """
-    found = _SCENARIO.fullmatch(text.strip())
-    if found is None:
+    rest, rewards = text.strip(), ""
+    if not rest:
         raise InvalidValueError("scenario", text, "is empty", "write beta(1, 1) under drift(1), say")
-    population, dynamics, rewards = found.groups()
+    head, with_, kind = rest.removesuffix(" rewards").partition(" with ")
+    if with_ and rest.endswith(" rewards"):
+        rest, rewards = head, kind
+    population, _, dynamics = rest.partition(" under ")
     return Scenario(
         population=population, dynamics=dynamics or "static", rewards=rewards or "binary", study="leaderboard"
     )
@@ -92,40 +96,27 @@ class LeaderboardSettings(OfflineSettings):
         Modules to import first; they register allocators of your own.
     """
 
-    name: str = "leaderboard"
+    name: FolderName = "leaderboard"
     out: Path = Path("results")
-    allocators: tuple[str, ...] = ()
-    scenarios: tuple[str, ...] = SCENARIOS
-    seeds: int = 10
-    num_prompts: int = 1000
-    moving_prompts: int = 500
-    num_rounds: int = 200
-    mean_units: float = 0.5
-    capacity_ratio: float = 33 / 32
-    max_units: int = 2
-    responses_per_unit: int = 4
-    saturation: float = 1.0
-    plugins: tuple[str, ...] = ()
+    allocators: Annotated[tuple[str, ...], NoRepeats] = ()
+    scenarios: Annotated[tuple[str, ...], NoRepeats, Field(min_length=1)] = SCENARIOS
+    seeds: Seeds = 10
+    num_prompts: PoolSize = 1000
+    moving_prompts: PoolSize = 500
+    num_rounds: Horizon = 200
+    mean_units: Positive = 0.5
+    capacity_ratio: Annotated[float, Field(ge=1, le=1_000_000)] = 33 / 32  # a round must fit B/K units
+    max_units: Units = 2
+    responses_per_unit: Units = 4
+    saturation: Positive = 1.0
+    plugins: Annotated[tuple[str, ...], NoRepeats, CommandLineOnly()] = ()
 
     def __post_init__(self) -> None:
-        OfflineSettings.__post_init__(self)
-        if self.seeds < 1:
-            raise InvalidValueError("seeds", self.seeds, "is below 1", "give the number of seeds, e.g. 10")
-        if not self.scenarios:
-            raise InvalidValueError("scenarios", (), "names no world", "name at least one, e.g. 'beta(1, 1)'")
-        if not 0 < self.mean_units <= self.max_units:
+        super().__post_init__()
+        if self.mean_units > self.max_units:
             raise InvalidValueError(
-                "mean_units", self.mean_units, f"is outside (0, max_units={self.max_units}]", "give 0.5, say"
+                "mean_units", self.mean_units, f"is above max_units={self.max_units}", "lower it, or raise max_units"
             )
-        if not 1 <= self.capacity_ratio < math.inf:
-            raise InvalidValueError("capacity_ratio", self.capacity_ratio, "is below 1", "a round must fit B/K units")
-        for field in ("num_prompts", "moving_prompts", "num_rounds"):
-            if getattr(self, field) < 1:
-                raise InvalidValueError(field, getattr(self, field), "is below 1", "give a size of 1 or more")
-        for field in ("allocators", "scenarios"):
-            values = getattr(self, field)
-            if len(set(values)) < len(values):
-                raise InvalidValueError(field, values, "names something twice", "name each once")
 
     @property
     def directory(self) -> Path:
@@ -168,8 +159,8 @@ class LeaderboardSettings(OfflineSettings):
             UnknownNameError: an unknown allocator, population, dynamics or kind of rewards; lists the known ones.
             InvalidValueError: sizes or arguments that cannot be used.
         """
+        check_runs(self.cells(seeds=1), self.seeds)
         for cell, methods in self.cells(seeds=1):
-            cell.settings(self.name, methods[0], ())  # the name must do for a folder
             path, rewards = cell.path(), cell.rewards()
             for method in methods:
                 if method.name != "random_matched" or path.arrival_M is not None:  # needs a run of its model first

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from pydantic import Field
 
 from cerolab import AllocationProblem, oracle
 from cerolab.allocation import FloatArray
-from cerolab.checks import whole_number
-from cerolab.errors import InvalidValueError, SolverError
+from cerolab.errors import SolverError
+from cerolab.settings import Settings
 
 OptimumBy = Literal["closed", "cvxpy", "both"]
-CHOICES: tuple[OptimumBy, ...] = ("closed", "cvxpy", "both")
 # Of the time-expanded network of a same-path optimum: an integer programme of 24,000 arcs took up to 80 s.
 _MOST_ARCS = 5_000
 
@@ -57,16 +57,11 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfflineSettings:
+class OfflineSettings(Settings):
     """Who solves the offline benchmark; the part of an experiment's settings that its commands share."""
 
     optimum: Annotated[OptimumBy, _OPTIMUM] = "both"
-    cvxpy_seeds: Annotated[int, _SEEDS] = 1
-
-    def __post_init__(self) -> None:
-        if self.optimum not in CHOICES:
-            raise InvalidValueError("optimum", self.optimum, "is not known", f"give one of {', '.join(CHOICES)}")
-        whole_number("cvxpy_seeds", self.cvxpy_seeds, 0)
+    cvxpy_seeds: Annotated[int, Field(ge=0, le=100_000), _SEEDS] = 1
 
     def optimum_by(self, seed: int) -> OptimumBy:
         """Who solves the cells of a seed: of "both" only the first ``cvxpy_seeds`` have both."""

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cerolab.cli import launch
 from cerolab.records.files import write_text
+from cerolab.settings import FolderToFill
 from sim.engine import run_experiment
 from sim.engine_settings import EngineSettings
 from sim.sweep_settings import QUICK, SweepSettings
@@ -32,7 +33,7 @@ def regret_sweep(
     settings: Annotated[SweepSettings, Parameter(name="*")] = SweepSettings(),  # noqa: B008
     machines: Annotated[EngineSettings, Parameter(name="*")] = EngineSettings(),  # noqa: B008
     *,
-    figures: Path | None = None,
+    figures: FolderToFill | None = None,
     quiet: bool = False,
 ) -> None:
     """Run the sweep, then draw it.

@@ -6,15 +6,20 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from cerolab import AllocationProblem
-from cerolab.errors import InvalidValueError, UnknownNameError
+from cerolab.errors import InvalidValueError
 from cerolab.method import Method
-from sim.cell import Cell, Scenario
+from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, PoolSize, Positive, Seeds, Units, one_of
+from sim.cell import Cell, Scenario, check_runs
 from sim.offline import OfflineSettings
 
 DETAIL = ("rounds", "groups", "pool", "evals")
+ALLOCATORS = ("cero", "uniform")
+ABLATIONS = ("cero_fixed", "cero_preset", "cero_greedy", "cero(catch_up=true)")
 QUICK = {
     "name": "quick",
     "horizons": [50, 100, 200, 500],
@@ -42,9 +47,11 @@ class SweepSettings(OfflineSettings):
     out
         Folder of all results.
     allocators
-        Allocators run in every cell, options in brackets: "cero(forgetting=0.9, price=0.3)".
+        Allocators run in every cell, options in brackets: "cero(forgetting=0.9, price=0.3)"; by default cero and
+        uniform, and the ablations.
     ablations
-        Allocators run up to --ablation-max-horizon rounds only.
+        Allocators run up to --ablation-max-horizon rounds only; by default cero_fixed, cero_preset, cero_greedy and
+        "cero(catch_up=true)" where --allocators is left out, and none where it is given.
     ablation_max_horizon
         Longest horizon of the ablations.
     seeds
@@ -100,60 +107,47 @@ class SweepSettings(OfflineSettings):
         Modules to import first; they register allocators of your own.
     """
 
-    name: str = "regret_sweep"
+    name: FolderName = "regret_sweep"
     out: Path = Path("results")
-    allocators: tuple[str, ...] = ("cero", "uniform")
-    ablations: tuple[str, ...] = ("cero_fixed", "cero_preset", "cero_greedy", "cero(catch_up=true)")
-    ablation_max_horizon: int = 1000
-    seeds: int = 10
+    allocators: Annotated[tuple[str, ...], NoRepeats, Field(min_length=1)] | None = None
+    ablations: Annotated[tuple[str, ...], NoRepeats] | None = None
+    ablation_max_horizon: Annotated[int, Field(ge=0)] = 1000
+    seeds: Seeds = 10
     populations: tuple[str, ...] = (
         "beta(1, 1)",
         "beta(0.5, 0.5)",
         "beta(0.3, 1)",
         "0.4*beta(1, 1) + 0.3*point(0) + 0.3*point(1)",
     )
-    num_prompts: int = 1000
-    horizons: tuple[int, ...] = (50, 100, 200, 500, 1000, 2000, 5000, 10000)
-    pool_sizes: tuple[int, ...] = (100, 300, 1000, 3000, 10000)
-    pool_horizon: int = 100
-    drifts: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-    drift_prompts: int = 100
-    drift_horizon: int = 100
-    small_drifts: tuple[float, ...] = (0.0, 0.1, 1.0)
-    small_prompts: int = 10
-    small_horizon: int = 10
+    num_prompts: PoolSize = 1000
+    horizons: tuple[Horizon, ...] = (50, 100, 200, 500, 1000, 2000, 5000, 10000)
+    pool_sizes: tuple[PoolSize, ...] = (100, 300, 1000, 3000, 10000)
+    pool_horizon: Horizon = 100
+    drifts: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    drift_prompts: PoolSize = 100
+    drift_horizon: Horizon = 100
+    small_drifts: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.1, 1.0)
+    small_prompts: PoolSize = 10
+    small_horizon: Horizon = 10
     dynamics: tuple[str, ...] = ("learning(0.2)",)
-    dynamics_prompts: int = 2000
-    dynamics_horizon: int = 200
+    dynamics_prompts: PoolSize = 2000
+    dynamics_horizon: Horizon = 200
     moving_population: str = "beta(0.5, 0.5)"
     rewards: str = "binary"
-    mean_units: float = 0.5
-    capacity_ratio: float = 33 / 32
-    max_units: int = 2
-    responses_per_unit: int = 4
-    saturation: float = 1.0
-    detail: tuple[str, ...] = ()
-    plugins: tuple[str, ...] = ()
+    mean_units: Positive = 0.5
+    capacity_ratio: Annotated[float, Field(ge=1, le=1_000_000)] = 33 / 32  # a round must fit B/K units
+    max_units: Units = 2
+    responses_per_unit: Units = 4
+    saturation: Positive = 1.0
+    detail: Annotated[tuple[Annotated[str, one_of("table of --detail", DETAIL)], ...], NoRepeats] = ()
+    plugins: Annotated[tuple[str, ...], NoRepeats, CommandLineOnly()] = ()
 
     def __post_init__(self) -> None:
-        OfflineSettings.__post_init__(self)
-        if self.seeds < 1:
-            raise InvalidValueError("seeds", self.seeds, "is below 1", "give the number of seeds, e.g. 10")
-        if not 0 < self.mean_units <= self.max_units:
+        super().__post_init__()
+        if self.mean_units > self.max_units:
             raise InvalidValueError(
-                "mean_units", self.mean_units, f"is outside (0, max_units={self.max_units}]", "give 0.5, say"
+                "mean_units", self.mean_units, f"is above max_units={self.max_units}", "lower it, or raise max_units"
             )
-        for table in self.detail:
-            if table not in DETAIL:
-                raise UnknownNameError("table of --detail", table, DETAIL)
-        if not self.allocators:
-            raise InvalidValueError("allocators", (), "names nothing to run", "name at least one, e.g. cero")
-        if not 1 <= self.capacity_ratio < math.inf:
-            raise InvalidValueError("capacity_ratio", self.capacity_ratio, "is below 1", "a round must fit B/K units")
-        for field in ("detail", "allocators", "ablations"):
-            values = getattr(self, field)
-            if len(set(values)) < len(values):
-                raise InvalidValueError(field, values, "names something twice", "name each once")
 
     @property
     def directory(self) -> Path:
@@ -176,9 +170,6 @@ class SweepSettings(OfflineSettings):
 
     def problem(self, num_prompts: int, num_rounds: int) -> AllocationProblem:
         """The allocation problem of these sizes."""
-        for field, size in (("number of prompts", num_prompts), ("number of rounds", num_rounds)):
-            if size < 1:
-                raise InvalidValueError(field, size, "is below 1", "give sizes and horizons of 1 or more")
         budget = max(1, round(self.mean_units * num_rounds * num_prompts))
         capacity = math.ceil(self.capacity_ratio * budget / num_rounds - 1e-9)
         return AllocationProblem(
@@ -198,8 +189,8 @@ class SweepSettings(OfflineSettings):
             UnknownNameError: an unknown allocator, population, dynamics or kind of rewards; lists the known ones.
             InvalidValueError: sizes or arguments that cannot be used.
         """
+        check_runs(self.cells(seeds=1), self.seeds)
         for cell, methods in self.cells(seeds=1):
-            cell.settings(self.name, methods[0], self.detail)  # the name must do for a folder
             path, rewards = cell.path(), cell.rewards()
             for method in methods:
                 if method.name != "random_matched" or path.arrival_M is not None:  # needs a run of its model first
@@ -207,10 +198,11 @@ class SweepSettings(OfflineSettings):
 
     def cells(self, seeds: int | None = None) -> Iterator[tuple[Cell, list[Method]]]:
         """Every cell of the sweep, with the methods to run in it; of the first ``seeds`` seeds only, if given."""
+        ablations = self.ablations if self.ablations is not None else () if self.allocators else ABLATIONS
         for study, population, dynamics, num_prompts, num_rounds in self._grid():
-            texts = list(self.allocators)
+            texts = list(self.allocators or ALLOCATORS)
             if num_rounds <= self.ablation_max_horizon:
-                texts += [text for text in self.ablations if text not in texts]
+                texts += [text for text in ablations if text not in texts]
             methods = [Method.parse(text) for text in texts]
             problem = self.problem(num_prompts, num_rounds)
             scenario = Scenario(population=population, dynamics=dynamics, rewards=self.rewards, study=study)

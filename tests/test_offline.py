@@ -9,7 +9,7 @@ import pytest
 from analysis.load import load_runs
 from analysis.offline import offline_check
 from cerolab import oracle
-from cerolab.errors import InvalidValueError, RecordError, SolverError
+from cerolab.errors import CerolabError, RecordError, SolverError
 from cerolab.method import Method
 from cerolab.records import provenance, read_run
 from sim.cell import Cell, Scenario
@@ -184,7 +184,7 @@ def test_regret_against_cvxpy_is_not_mixed_into_a_folder_of_other_regret(tmp_pat
 @pytest.mark.parametrize("bad", [{"optimum": "gurobi"}, {"cvxpy_seeds": -1}, {"cvxpy_seeds": 1.5}])
 @pytest.mark.parametrize("settings", [OfflineSettings, SweepSettings, LeaderboardSettings])
 def test_bad_choices_are_refused(settings, bad):
-    with pytest.raises(InvalidValueError, match=next(iter(bad))):
+    with pytest.raises(CerolabError, match=next(iter(bad))):
         settings(**bad)
 
 
