@@ -10,6 +10,7 @@ import yaml
 
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.registry import allocator_class
+from cerolab.sources import sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,13 @@ class Method:
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def plugin(self) -> dict[str, str]:
+        """Digest by module of all code that is not built in, also of a matched method; see ``cerolab.sources``."""
+        matched = self.options.get("matches")
+        own = dict(sources(allocator_class(self.name)))
+        return own | (Method.parse(matched).plugin if isinstance(matched, str) else {})
 
     @classmethod
     def parse(cls, text: str) -> Method:

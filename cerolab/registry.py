@@ -9,8 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from cerolab.errors import AllocatorError, CerolabError, InvalidValueError, UnknownNameError
+from cerolab.hooks import raised_at
 from cerolab.problem import AllocationProblem
+from cerolab.sources import is_built_in
 
 if TYPE_CHECKING:
     from cerolab.base import BaseAllocator
@@ -108,13 +110,24 @@ def make(name: str, problem: AllocationProblem, seed: int = 0, **options: Any) -
     Raises:
         UnknownNameError: no such allocator, or no such option; lists the known ones.
         InvalidValueError: an option's value cannot be used.
+        AllocatorError: a class that is not built in raised something else; names file and line.
     """
     cls = allocator_class(name)
     known = [field.name for field in fields(cls.Options)]
     for option in options:
         if option not in known:
             raise UnknownNameError(f"option of {name!r}", option, known)
-    return cls(problem, seed, cls.Options(**options))
+    try:
+        return cls(problem, seed, cls.Options(**options))
+    except CerolabError:
+        raise
+    except Exception as error:
+        if is_built_in(cls):
+            raise
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no options"
+        raise AllocatorError(
+            f"{name}: making it with {given} raised {type(error).__name__}: {error} ({raised_at(error)})"
+        ) from error
 
 
 def import_plugins(plugins: Sequence[str]) -> None:

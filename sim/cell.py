@@ -185,4 +185,5 @@ class Cell:
             seed=self.seed,
             scenario=self.scenario.to_dict(),
             detail=detail,
+            plugin=method.plugin,
         )

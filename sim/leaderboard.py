@@ -40,19 +40,19 @@ def leaderboard(
         No progress bar.
     """
     began = time.perf_counter()
-    ran = run_experiment(settings, workers=machines.workers, quiet=quiet, engine=machines.choose())
-    _report(settings.directory)
-    Console().print(f"{ran} runs in {time.perf_counter() - began:.0f} s; records in {settings.directory}")
+    done = run_experiment(settings, workers=machines.workers, quiet=quiet, engine=machines.choose())
+    _report(done.directory)
+    Console().print(f"{done.num_runs} runs in {time.perf_counter() - began:.0f} s; records in {done.directory}")
 
 
 def _report(directory: Path) -> None:
     """Ranks and sentences on the terminal, all tables as Markdown, and the figure."""
     from analysis.gallery import draw_sweep
     from analysis.leaderboard import markdown, ranks, sentences
-    from analysis.load import load_runs
+    from analysis.load import load_beside_committed
     from analysis.tables import to_rich
 
-    runs = load_runs(directory)
+    runs = load_beside_committed(directory)
     console = Console()
     write_text(directory / "summary.md", markdown(runs) + "\n")
     console.print(to_rich(ranks(runs), "Mean rank over scenarios"), *sentences(runs), sep="\n")
