@@ -108,7 +108,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         """``_arrays()``, if these are arrays by name."""
         arrays = self._call("_arrays")
         if isinstance(arrays, dict):
-            others = {key: value for key, value in arrays.items() if not isinstance(value, np.ndarray)}
+            others = {key: value for key, value in arrays.items() if not isinstance(value, (np.ndarray, np.generic))}
             wrong = [f"{key!r} as {described(value)}" for key, value in others.items()]
         else:
             wrong = [described(arrays)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from importlib import metadata
@@ -131,14 +132,35 @@ def make(name: str, problem: AllocationProblem, seed: int = 0, **options: Any) -
 
 
 def import_plugins(plugins: Sequence[str]) -> None:
-    """Import modules that register allocators.
+    """Import modules that register allocators, by name or as files: ``my_allocator``, ``folder/my_allocator.py``.
 
     Raises:
         InvalidValueError: a module cannot be imported; names it and where it was looked for.
     """
-    for module in plugins:
+    for plugin in plugins:
+        module = plugin_module(plugin)
         try:
             importlib.import_module(module)
         except ImportError as error:
             remedy = f"start in the folder that holds it ({Path.cwd()} is searched), or put it on PYTHONPATH"
-            raise InvalidValueError("plugins", module, f"cannot be imported: {error}", remedy) from None
+            raise InvalidValueError("plugins", plugin, f"cannot be imported: {error}", remedy) from None
+
+
+def plugin_module(plugin: str) -> str:
+    """The module of a plugin; the folder of one that is given as a file is put on Python's path.
+
+    Raises:
+        InvalidValueError: there is no such file, or Python has another module of its name.
+    """
+    if not plugin.endswith(".py"):
+        return plugin
+    file = Path(plugin).resolve()
+    if not file.is_file():
+        raise InvalidValueError("plugins", plugin, "does not exist", "give a file, or the name of a module")
+    folder = str(file.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    known = getattr(sys.modules.get(file.stem), "__file__", None)
+    if file.stem in sys.modules and (known is None or Path(known).resolve() != file):
+        raise InvalidValueError("plugins", plugin, f"has the name of a module, {known or file.stem}", "rename it")
+    return file.stem
