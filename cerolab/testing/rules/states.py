@@ -170,23 +170,23 @@ def foreign_states_are_refused(scenario: Scenario) -> None:
     """A state of another run, or a damaged one, is refused and changes nothing."""
     problem = scenario.problem
     state = saved(scenario)
-    others: dict[str, dict[str, Any]] = {
-        "another seed": saved(replace(scenario, seed=scenario.seed + 1)),
-        "another method": {**state, "method": "another"},
-        "another schema version": {**state, "schema_version": int(state["schema_version"]) + 1},
-        "another problem": {**state, "problem": json.dumps({**problem.to_dict(), "saturation": 7.0})},
-        "round_index=-1": {**state, "round_index": -1},
-        "a round_index beyond the horizon": {**state, "round_index": problem.num_rounds + 1},
-        "remaining=-1": {**state, "remaining": -1},
-        "a remaining above the budget": {**state, "remaining": problem.budget + 1},
+    others: dict[str, tuple[str, dict[str, Any]]] = {  # what is wrong -> what the error must name, the state
+        "another seed": ("seed", saved(replace(scenario, seed=scenario.seed + 1))),
+        "another method": ("method", {**state, "method": "another"}),
+        "another schema version": ("schema_version", {**state, "schema_version": int(state["schema_version"]) + 1}),
+        "another problem": ("problem", {**state, "problem": json.dumps({**problem.to_dict(), "saturation": 7.0})}),
+        "round_index=-1": ("round_index=-1", {**state, "round_index": -1}),
+        "a round_index beyond the horizon": ("round_index", {**state, "round_index": problem.num_rounds + 1}),
+        "remaining=-1": ("remaining=-1", {**state, "remaining": -1}),
+        "a remaining above the budget": ("remaining", {**state, "remaining": problem.budget + 1}),
     }
     for key, value in state.items():
-        others[f"no {key}"] = {name: stored for name, stored in state.items() if name != key}
+        others[f"no {key}"] = f"lacks '{key}'", {name: stored for name, stored in state.items() if name != key}
         if isinstance(value, np.ndarray):
             wrong = np.append(np.ravel(value), [1, 1]).astype(value.dtype)
-            others[f"{key} of another shape"] = {**state, key: wrong}
-    for what, other in others.items():
-        refuses_state(scenario, other, what)
+            others[f"{key} of another shape"] = key, {**state, key: wrong}
+    for what, (named, other) in others.items():
+        refuses_state(scenario, other, named, what)
 
 
 def saved(scenario: Scenario) -> dict[str, Any]:
@@ -196,16 +196,16 @@ def saved(scenario: Scenario) -> dict[str, Any]:
     return allocator.state_dict()
 
 
-def refuses_state(scenario: Scenario, state: dict[str, Any], what: str) -> None:
-    """A used allocator refuses the state, and goes on as one that was never asked."""
+def refuses_state(scenario: Scenario, state: dict[str, Any], named: str, what: str = "it") -> None:
+    """A used allocator refuses the state, naming what is wrong, and goes on as one that was never asked."""
     allocator, twin = scenario.make(), scenario.make()
     play(allocator, scenario.problem, scenario.luck, rounds=2)
     play(twin, scenario.problem, scenario.luck, rounds=2)
     allocation = allocator.allocate()
     try:
         allocator.load_state_dict(through_a_file(state))
-    except StateError:
-        pass
+    except StateError as error:
+        require(named in str(error), f"a state with {what} is refused without the word {named}: {error}")
     else:
         raise BrokenRuleError(f"a state with {what} is taken")
     _require_same(allocator, twin, f"a state with {what} was refused, but changed")

@@ -22,7 +22,7 @@ _OTHER_PROCESS = """
 import importlib, pickle, sys
 module, scenario = pickle.load(sys.stdin.buffer)
 importlib.import_module(module)
-from cerolab.testing.rules.luck import decisions
+from cerolab.testing.rules.chance import decisions
 print(decisions(scenario))
 """
 
