@@ -95,13 +95,13 @@ def test_the_table_of_references_names_registered_methods_only():
 
 # --- the rules that every allocator keeps, a user's too: cerolab.testing ------------------------------------------
 
-FIXED = (
+SLOW = (
     "same_in_another_process",
     "foreign_states_are_refused",
     "bad_feedback_is_refused",
     "can_be_taken_back",
 )  # slow
-IN_ANY_SCENARIO = [rule for rule in RULES.values() if rule.name not in (*FIXED, "feasible", "resumes")]  # drawn below
+IN_ANY_SCENARIO = [rule for rule in RULES.values() if rule.name not in (*SLOW, "feasible", "resumes")]  # drawn below
 
 
 @each()
