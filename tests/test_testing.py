@@ -58,7 +58,7 @@ BROKEN = [
     ("no_nan", last("self.score_M = self.exposure_M * np.nan"), "self.score_M has nan"),
     ("steps_take_no_turns", last("self.allocate()"), "_learn called allocate()"),
     ("done_admits_nobody", replaced("    def _select", "    done = False\n\n    def _select"), "not done after"),
-    ("turns", method("observe(self, a, f)", "super().observe(self.allocate(), f)"), "before allocate() was taken"),
+    ("turns", method("observe(self, a, f)", "return"), "before allocate() was taken"),
     ("seeded", first("np.random.random()"), "NumPy's global generator"),
     ("seeded", first("import random; random.random()"), "Python's global generator"),
     ("seeded", score("np.random.default_rng().random(self.exposure_M.size)"), "decides otherwise the second time"),
@@ -106,7 +106,7 @@ def written(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, module: st
 )
 def test_a_broken_rule_is_found_and_named(tmp_path, monkeypatch, rule, code, words):
     at = next(index for index, case in enumerate(BROKEN) if case[1] is code)
-    report = report_on(written(tmp_path, monkeypatch, code, f"broken_{at}"))
+    report = report_on(written(tmp_path, monkeypatch, code, f"broken_{at}"), rules=[rule])
     found = {result.rule.name: result.broken for result in report.broken}
     assert rule in found
     assert words in found[rule]
@@ -118,6 +118,13 @@ def test_a_broken_rule_is_found_and_named(tmp_path, monkeypatch, rule, code, wor
 
 def test_every_rule_has_an_allocator_that_breaks_it():
     assert {rule for rule, _, _ in BROKEN} == set(RULES)
+
+
+def test_a_round_that_never_ends_is_a_broken_rule_not_a_check_that_never_ends(tmp_path, monkeypatch):
+    endless = replaced("np.ones(chosen.size, np.int64))", "np.ones(chosen.size, np.int64), last_wave=False)")
+    name = written(tmp_path, monkeypatch, endless.replace("self.even_quota()", "0"), "endless")
+    (result,) = report_on(name, rules=["feasible"]).broken
+    assert "round 0 has no last wave" in result.broken
 
 
 def test_the_template_breaks_none(tmp_path, monkeypatch):
@@ -138,7 +145,9 @@ def test_an_allocator_that_is_not_known_or_refuses_all_sizes_is_an_error_not_a_b
 
 
 def test_sizes_that_a_method_does_not_serve_are_left_out():
-    assert len(scenarios("uniform", None, {})) > len(scenarios("coba", None, {"least_responses": 6})) > 0
+    served = {scenario.problem.max_units for scenario in scenarios("hora", None, {"probe_units": 3})}
+    assert served == {3}
+    assert {scenario.problem.max_units for scenario in scenarios("hora", None, {})} == {2, 3}
 
 
 def command(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -169,7 +178,8 @@ def test_the_command_prints_every_rule_and_ends_with_1_where_one_is_broken(tmp_p
     ("arguments", "message"),
     [
         (["check", "nobody"], "unknown allocator 'nobody'"),
-        (["check", "uniform(", "--plugins"], "--plugins"),
+        (["check", "uniform("], "allocator='uniform(' is not of the form"),
+        (["check"], "ALLOCATOR"),
         (["check", "cero(speed=1)"], "unknown option of 'cero' 'speed'"),
         (["check", "mine", "--plugins", "not_there.py"], "plugins='not_there.py' does not exist"),
         (["check", "mine", "--plugins", "examples/json.py"], "does not exist"),

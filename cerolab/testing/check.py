@@ -88,6 +88,7 @@ def report_on(
     *,
     problem: AllocationProblem | None = None,
     plugins: Sequence[str] = (),
+    rules: Sequence[str] = tuple(RULES),
     after_rule: Callable[[Result], None] | None = None,
     **options: Any,
 ) -> Report:
@@ -96,12 +97,13 @@ def report_on(
     Args:
         name, problem, **options: see ``check_allocator``.
         plugins: modules or files to import first.
+        rules: names of those to check; by default all.
         after_rule: called with every result, to show how far it is.
     """
     import_plugins(plugins)
     chosen = scenarios(name, problem, options)
     results = []
-    for rule in RULES.values():
+    for rule in (RULES[rule] for rule in rules):
         results.append(Result(rule, _how_broken(rule, chosen[-1:] if rule.once else chosen)))
         if after_rule is not None:
             after_rule(results[-1])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from cerolab.ledger import BudgetLedger
 from cerolab.problem import AllocationProblem
 from cerolab.registry import make
 
+_MOST_WAVES = 1000  # of a round, or of a horizon of the few rounds that are played
 FeedbackFn = Callable[[int, Allocation], Feedback]  # (round index, allocation) -> feedback
 
 
@@ -80,6 +80,15 @@ class Luck:
         return (int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 11) * 2.0**-53
 
 
+def until(over: Callable[[], bool], what: str) -> Iterator[int]:
+    """0, 1, ... until ``over()``; a loop of waves that an allocator never ends is an ``AssertionError``."""
+    for at in range(_MOST_WAVES):
+        if over():
+            return
+        yield at
+    raise AssertionError(f"{what} after {_MOST_WAVES:,} waves")
+
+
 # --- playing a horizon --------------------------------------------------------------------------------------------
 
 
@@ -124,7 +133,7 @@ def play(
     last = problem.num_rounds if rounds is None else min(problem.num_rounds, result.ledger.round_index + rounds)
     while result.ledger.round_index < last:
         round_index = result.ledger.round_index
-        for wave in itertools.count():
+        for wave in until(lambda: False, f"round {round_index} has no last wave"):
             allocation = allocator.allocate()
             result.ledger.spend(allocation)
             feedback = luck(moment(problem, round_index, wave), allocation)
@@ -161,7 +170,7 @@ def one_wave(allocator: BaseAllocator[Any], luck: FeedbackFn, wave: int = 0) -> 
 def one_round(allocator: BaseAllocator[Any], luck: FeedbackFn, wave: int = 0) -> list[Wave]:
     """Waves up to the last of the round, ``wave`` of which it has had."""
     waves = [one_wave(allocator, luck, wave)]
-    while not waves[-1].allocation.last_wave:
+    for _ in until(lambda: waves[-1].allocation.last_wave, "a round has no last wave"):
         waves.append(one_wave(allocator, luck, wave + len(waves)))
     return waves
 

@@ -9,7 +9,7 @@ import numpy as np
 from cerolab.allocation import Allocation, Allocator, Feedback
 from cerolab.base import BaseAllocator
 from cerolab.errors import CerolabError, ProtocolError
-from cerolab.testing.play import Play, Scenario, as_pairs, differing, one_round, one_wave, pairs_of, play
+from cerolab.testing.play import Play, Scenario, as_pairs, differing, one_round, one_wave, pairs_of, play, until
 from cerolab.testing.rules.inside import attributes, changed, watched, with_nan
 from cerolab.testing.rules.rule import BrokenRuleError, require, rule
 
@@ -92,7 +92,7 @@ def _named(hidden: list[str]) -> str:
 def no_nan(scenario: Scenario) -> None:
     """Scores, state and attributes are never nan."""
     allocator, found = scenario.make(), []
-    while allocator.round_index < scenario.problem.num_rounds:
+    for _ in until(lambda: allocator.round_index >= scenario.problem.num_rounds, "the horizon is not over"):
         at = f"in round {allocator.round_index}"
         unknown = set(with_nan(allocator))
         try:
@@ -169,7 +169,7 @@ def turns(scenario: Scenario) -> None:
     allocator.observe(copy, feedback)
     twin.observe(twin.allocate(), feedback)
     _refused(allocator, twin, allocation, feedback, "observe() twice")
-    while not allocator.done:
+    for _ in until(lambda: allocator.done, "it is not done"):
         one, after = (pairs_of(one_round(a, scenario.luck)) for a in (allocator, twin))
         require(one == after, f"refusals changed round {allocator.round_index - 1}")
 

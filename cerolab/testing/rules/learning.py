@@ -10,7 +10,7 @@ import numpy as np
 
 from cerolab.allocation import Feedback
 from cerolab.errors import CerolabError, InvalidValueError
-from cerolab.testing.play import Scenario, differing, moment, one_round, one_wave, play
+from cerolab.testing.play import Scenario, differing, moment, one_round, one_wave, play, until
 from cerolab.testing.rules.rule import BrokenRuleError, require, rule
 
 
@@ -92,7 +92,7 @@ def feedback_is_only_read(scenario: Scenario) -> None:
     """Feedback arrays may be read-only or plain lists; they are neither changed nor kept."""
     allocator, twin = scenario.make(), scenario.make()
     wave = 0
-    while allocator.round_index < scenario.problem.num_rounds:
+    for _ in until(lambda: allocator.round_index >= scenario.problem.num_rounds, "the horizon is not over"):
         allocation, at = allocator.allocate(), f"in round {allocator.round_index}"
         feedback = scenario.luck(moment(scenario.problem, allocator.round_index, wave), allocation)
         arrays = [array for array in _arrays(feedback) if isinstance(array, np.ndarray)]

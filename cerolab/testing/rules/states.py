@@ -21,6 +21,7 @@ from cerolab.testing.play import (
     pairs_of,
     play,
     through_a_file,
+    until,
 )
 from cerolab.testing.rules.rule import BrokenRuleError, require, rule
 
@@ -144,7 +145,7 @@ def resumes_at(scenario: Scenario, rounds: int, asked: bool, used_rounds: int = 
     require(counts, f"{at}, it has other counts")
     same = np.array_equal(resumed.predicted_value(), allocator.predicted_value(), equal_nan=True)
     require(same, f"{at}, predicted_value() is another")
-    while allocator.round_index < problem.num_rounds:
+    for _ in until(lambda: allocator.round_index >= problem.num_rounds, "the horizon is not over"):
         expected, actual = allocator.allocate(), resumed.allocate()
         require(
             actual.matches(expected),
@@ -210,7 +211,7 @@ def refuses_state(scenario: Scenario, state: dict[str, Any], named: str, what: s
         raise BrokenRuleError(f"a state with {what} is taken")
     _require_same(allocator, twin, f"a state with {what} was refused, but changed")
     require(allocator.allocate() is allocation, f"a state with {what} was refused, but the open allocation is another")
-    while not allocator.done:
+    for _ in until(lambda: allocator.done, "it is not done"):
         one, other = (pairs_of(one_round(a, scenario.luck)) for a in (allocator, twin))
         require(one == other, f"a state with {what} was refused, but decisions are others")
 
