@@ -66,7 +66,7 @@ def _is_users(name: str, packages: set[str]) -> bool:
     """Whether a module is the user's own code, or of one of ``packages``."""
     root = _root(name)
     if root in packages:
-        return root in sys.modules
+        return True
     if root in _COMMITTED or root in sys.stdlib_module_names:
         return False
     origin = _origin(root)
