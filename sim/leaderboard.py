@@ -22,7 +22,10 @@ training) and graded rewards. Under a seed all allocators meet the same prompts 
 skipped: a leaderboard that was stopped goes on where it was, and one with more seeds, scenarios or allocators does only
 what is new. Ends with who wins where; `python -m analysis.leaderboard` prints all numbers.
 
-Example: python -m sim.leaderboard --name mine --plugins my_allocator --seeds 5
+Runs of allocators that are not built in never go among committed records: in a checkout they go to results/own, and the
+committed runs of the others are read beside them.
+
+Example: python -m sim.leaderboard --plugins my_allocator --allocators my_allocator
 """
 
 

@@ -85,7 +85,7 @@ def _under_global_seeds(scenario: Scenario, seeds: tuple[int, ...]) -> list[Play
     results = []
     for seed in seeds:
         with _global_seed(seed):
-            before = random.getstate(), np.random.get_state()[1].copy()  # type: ignore[index,union-attr]  # noqa: NPY002
+            before = random.getstate(), np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
             results.append(play(scenario.make(), scenario.problem, scenario.luck))
             require(before[0] == random.getstate(), "it draws from Python's global generator; see cerolab.seeding")
             require(

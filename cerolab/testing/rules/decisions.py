@@ -91,7 +91,8 @@ def _named(hidden: list[str]) -> str:
 @rule()
 def no_nan(scenario: Scenario) -> None:
     """Scores, state and attributes are never nan."""
-    allocator, found = scenario.make(), []
+    allocator = scenario.make()
+    found: list[str] = []
     for _ in until(lambda: allocator.round_index >= scenario.problem.num_rounds, "the horizon is not over"):
         at = f"in round {allocator.round_index}"
         unknown = set(with_nan(allocator))
@@ -118,7 +119,7 @@ def steps_take_no_turns(scenario: Scenario) -> None:
     """_learn and _select take no turns: they call neither allocate() nor observe()."""
     allocator, calls = scenario.make(), []
     allocate, observe = allocator.allocate, allocator.observe
-    outer = {"allocate": allocate, "observe": observe}
+    outer: dict[str, Any] = {"allocate": allocate, "observe": observe}
 
     def spied(name: str) -> Any:
         def call(*arguments: Any) -> Any:

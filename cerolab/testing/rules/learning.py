@@ -107,9 +107,8 @@ def feedback_is_only_read(scenario: Scenario) -> None:
     require(not state, f"it keeps the feedback's arrays: {', '.join(state)} changed with them")
     lists, frozen = scenario.make(), scenario.make()
     feedback = scenario.luck(0, lists.allocate())
-    lists.observe(
-        lists.allocate(), Feedback(*(None if a is None else np.asarray(a).tolist() for a in _arrays(feedback)))
-    )
+    responses, total, squares, tokens = (None if a is None else np.asarray(a).tolist() for a in _arrays(feedback))
+    lists.observe(lists.allocate(), Feedback(responses or [], total or [], squares, tokens))
     for array in _arrays(feedback):
         if isinstance(array, np.ndarray):
             array.flags.writeable = False
