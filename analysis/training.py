@@ -16,7 +16,7 @@ from analysis.figures import OF_SETTING
 from analysis.gallery import draw_setting
 from analysis.heldout import BASELINE, compare_to_uniform
 from analysis.layout import describe
-from analysis.load import Runs, load_setting
+from analysis.load import Runs, load_beside_committed, one_setting
 from analysis.tables import to_markdown
 from analysis.training_tables import MEANING, readable, terminal_tables, training_summary
 from cerolab.cli import start
@@ -64,7 +64,7 @@ def write_summary(runs: Runs, path: Path) -> None:
 
 def report_training(directory: Path, figures: Path) -> list[RenderableType]:
     """Draw the figures, write ``summary.md`` beside the runs, and return what to print about it."""
-    runs = load_setting(directory)
+    runs = one_setting(load_beside_committed(directory))
     written = draw_setting(runs, figures)
     write_summary(runs, directory / "summary.md")
     lines = [f"note: {note}" for note in notes(runs)]

@@ -30,8 +30,17 @@ _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _LONGEST_FILE = 100_000  # bytes of a settings file
 _LONGEST_MESSAGE = 1500  # characters
 _PLAIN_SIGNS = {
-    "\u2212": "-", "\u2013": "-", "±": "+-", "\u00d7": "x", "·": "*", "≤": "<=", "≥": ">=", "…": "...",
-    "†": "(*)", "λ": "lambda", "\u00a0": " ",
+    "\u2212": "-",
+    "\u2013": "-",
+    "±": "+-",
+    "\u00d7": "x",
+    "·": "*",
+    "≤": "<=",
+    "≥": ">=",
+    "…": "...",
+    "†": "(*)",
+    "λ": "lambda",
+    "\u00a0": " ",
 }
 
 

@@ -51,6 +51,10 @@ class ProtocolError(CerolabError):
     """allocate() and observe() were called out of turn, or with an allocation that is not the last one."""
 
 
+class AllocatorError(CerolabError):
+    """The code of an allocator that is not built in raised, or returned what cannot be used; names file and line."""
+
+
 class StateError(CerolabError):
     """A saved state belongs to another problem, method or schema version, or is damaged."""
 

@@ -105,9 +105,17 @@ def top_scores(score_M: FloatArray, ties: TieOrder, count: int, floor: float | N
 
     A large pool is cut at a threshold guessed from a sample, then partitioned; only the admitted prompts are sorted.
     ``floor=None`` makes every prompt eligible.
+
+    Raises:
+        InvalidValueError: a score is nan, which has no place in an order.
     """
     if count <= 0:
         return np.empty(0, np.int64)
+    if np.isnan(score_M.min(initial=np.inf)):
+        unknown = np.flatnonzero(np.isnan(score_M))
+        raise InvalidValueError(
+            "score_M", float("nan"), f"is the score of {unknown.size} prompts, {unknown[0]} first", "-inf keeps one out"
+        )
     least = -np.inf if floor is None else floor
     guess = _guessed_threshold(score_M, count, least)
     chosen = (score_M > guess).nonzero()[0]

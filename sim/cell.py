@@ -222,6 +222,7 @@ class Cell:
             seed=self.seed,
             scenario={**self.scenario.to_dict(), **by},
             detail=detail,
+            plugin=method.plugin,
         )
 
 

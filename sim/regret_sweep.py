@@ -46,20 +46,20 @@ def regret_sweep(
         No progress bar.
     """
     began = time.perf_counter()
-    ran = run_experiment(settings, settings.detail, machines.workers, quiet, machines.choose())
-    _report(settings.directory, figures or settings.directory / "figures")
-    Console().print(f"{ran} runs in {time.perf_counter() - began:.0f} s; records in {settings.directory}")
+    done = run_experiment(settings, settings.detail, machines.workers, quiet, machines.choose())
+    _report(done.directory, figures or done.directory / "figures")
+    Console().print(f"{done.num_runs} runs in {time.perf_counter() - began:.0f} s; records in {done.directory}")
 
 
 def _report(directory: Path, figures: Path) -> None:
     """Summary table on the terminal and as Markdown, and the figures."""
     from analysis.gallery import draw_sweep
-    from analysis.load import load_runs
+    from analysis.load import load_beside_committed
     from analysis.offline import offline_check
     from analysis.results import results_frame
     from analysis.tables import sweep_summary, to_markdown, to_rich
 
-    runs = load_runs(directory)
+    runs = load_beside_committed(directory)
     summary = sweep_summary(results_frame(runs))
     console = Console()
     checked = offline_check(runs)
