@@ -1,8 +1,11 @@
 """Command lines whose every setting can also stand in a YAML or TOML file."""
 
 import errno
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +34,7 @@ def launch(
 
     The first source that has a setting wins: the command line, ``--config FILE``, the preset, the defaults. An error
     of cerolab, or a disk that takes no more, is printed as one message, exit status 1; Ctrl-C says how to go on, exit
-    status 130.
+    status 130, and so does SIGTERM, exit status 143.
 
     Args:
         run: takes its settings as keyword arguments or as one flattened dataclass.
@@ -69,7 +72,8 @@ def launch(
     app.meta.default(with_presets if presets else plain if quick_preset is None else with_quick)
     console = Console(stderr=True)
     try:
-        app.meta()
+        with _stopped_by_sigterm():
+            app.meta()
     except CerolabError as error:
         console.print(f"[bold red]error:[/] {_escaped(error)}", soft_wrap=True)
         sys.exit(1)
@@ -83,9 +87,32 @@ def launch(
             soft_wrap=True,
         )
         sys.exit(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         console.print("stopped; start the same command again to go on where it was")
-        sys.exit(130)
+        sys.exit(128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT))
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as batch systems and containers send it before they kill."""
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Within it SIGTERM unwinds the command as Ctrl-C does; a second one ends it where it is."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise _Terminated
+
+    ours = threading.current_thread() is threading.main_thread()
+    ours = ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # else someone else has decided
+    if ours:
+        signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _file(path: Path) -> Yaml | Toml:
