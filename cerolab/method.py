@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import yaml
-
 from cerolab.errors import InvalidValueError, UnknownNameError
+from cerolab.plain_yaml import read_yaml
 from cerolab.registry import allocator_class
 from cerolab.sources import sources
 
@@ -43,8 +42,8 @@ class Method:
         options: Any = {}
         if bracket:
             try:
-                options = yaml.safe_load("{" + rest.removesuffix(")").replace("=", ": ") + "}")
-            except yaml.YAMLError:
+                options = read_yaml("{" + rest.removesuffix(")").replace("=", ": ") + "}")
+            except ValueError:
                 options = None
             if not rest.endswith(")") or not isinstance(options, dict) or None in options.values():
                 raise InvalidValueError(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cerolab.allocation import Allocation, FloatArray, IntArray
 from cerolab.errors import InvalidValueError
+from cerolab.rounding import comparable
 
 
 def project_box(x: npt.ArrayLike, low: float = 0.0, high: float = 1.0) -> FloatArray:
@@ -181,14 +182,14 @@ def largest_increments(gain_AL: FloatArray, count: int) -> IntArray:
         count: units to lay out; fewer where there are not as many.
 
     Returns:
-        units int64 [A]. Of equal gains the lower level is taken first, then the earlier row.
+        units int64 [A]. Of gains that are equal but for rounding the lower level is taken first, then the earlier row.
     """
     num_rows = gain_AL.shape[0]
-    flat = gain_AL.T.ravel()  # by levels
+    flat = comparable(gain_AL.T.ravel())  # by levels
     count = min(count, int(np.count_nonzero(flat > -np.inf)))
     if count <= 0:
         return np.zeros(num_rows, np.int64)
     threshold = np.partition(flat, flat.size - count)[flat.size - count]
-    units = np.count_nonzero(gain_AL > threshold, axis=1).astype(np.int64)
+    units = np.bincount((flat > threshold).nonzero()[0] % num_rows, minlength=num_rows)
     tied = np.flatnonzero(flat == threshold)[: count - int(units.sum())]
     return units + np.bincount(tied % num_rows, minlength=num_rows)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cerolab.errors import AllocatorError, CerolabError, InvalidValueError, UnknownNameError
@@ -87,8 +88,9 @@ def _import_installed(name: str) -> None:
         raise UnknownNameError("allocator", name, available())
     try:
         importlib.import_module(module)
-    except ImportError as error:
-        raise CerolabError(f"allocator {name!r}: entry point {module!r} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:
+        why = raised_in(error) or str(error)
+        raise CerolabError(f"allocator {name!r}: entry point {module!r} cannot be imported: {why}") from error
     if name not in _REGISTERED:
         raise CerolabError(f"allocator {name!r}: entry point {module!r} registers no allocator of that name")
 
@@ -138,10 +140,14 @@ def import_plugins(plugins: Sequence[str]) -> None:
         InvalidValueError: a module cannot be imported; names it and where it was looked for.
     """
     for plugin in plugins:
+        if not plugin.strip():
+            raise InvalidValueError("plugins", plugin, "names no module", "give the name of one, or leave it out")
         module = plugin_module(plugin)
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except (Exception, SystemExit) as error:
+            if place := raised_in(error):
+                raise InvalidValueError("plugins", plugin, f"cannot be imported: {place}", "mend it there") from None
             remedy = f"start in the folder that holds it ({Path.cwd()} is searched), or put it on PYTHONPATH"
             raise InvalidValueError("plugins", plugin, f"cannot be imported: {error}", remedy) from None
 
@@ -164,3 +170,12 @@ def plugin_module(plugin: str) -> str:
     if file.stem in sys.modules and (known is None or Path(known).resolve() != file):
         raise InvalidValueError("plugins", plugin, f"has the name of a module, {known or file.stem}", "rename it")
     return file.stem
+
+
+def raised_in(error: BaseException) -> str:
+    """File, line and words of an error that a module raised while it was imported; empty where none was found."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen importlib")]
+    own = [frame for frame in frames if frame.filename not in (__file__, importlib.__file__)]
+    return f"{own[0].filename}, line {own[0].lineno}: {type(error).__name__}: {error}" if own else ""

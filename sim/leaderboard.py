@@ -51,14 +51,16 @@ def leaderboard(
 def _report(directory: Path) -> None:
     """Ranks and sentences on the terminal, all tables as Markdown, and the figure."""
     from analysis.gallery import draw_sweep
-    from analysis.leaderboard import markdown, ranks, sentences
+    from analysis.leaderboard import markdown, overview, sentences
     from analysis.load import load_beside_committed
+    from analysis.offline import offline_check
     from analysis.tables import to_rich
 
     runs = load_beside_committed(directory)
     console = Console()
     write_text(directory / "summary.md", markdown(runs) + "\n")
-    console.print(to_rich(ranks(runs), "Mean rank over scenarios"), *sentences(runs), sep="\n")
+    told = [*sentences(runs), offline_check(runs)]
+    console.print(to_rich(overview(runs), "Mean rank over scenarios, or of few of them the mean"), *told, sep="\n")
     console.print(f"all numbers: {directory / 'summary.md'}")
     for path in draw_sweep(runs, directory / "figures"):
         if path.suffix == ".png":

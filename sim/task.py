@@ -103,7 +103,7 @@ def stack_tasks(tasks: Sequence[Task], workers: int) -> list[Task]:
             out.append(replace(task, methods=tuple(alone)))
         if together:
             names = tuple(method_label(method.name, method.options) for method in together)
-            key = names, replace(cell, seed=0)
+            key = names, cell.any_seed()
             models.setdefault(key, replace(task, methods=tuple(together)))
             alike.setdefault(key, []).append(cell)
     for key, model in models.items():
