@@ -107,11 +107,6 @@ def describe(runs: Runs) -> str:
     return f"{_span(counts)} seed{'' if counts.max() == 1 else 's'}; {sizes(runs.frame)}"
 
 
-def count_seeds(seeds: int) -> str:
-    """``1 seed``, ``2 seeds``."""
-    return f"{seeds} seed{'' if seeds == 1 else 's'}"
-
-
 def sizes(data: pd.DataFrame) -> str:
     """``describe`` without the seeds; a row a run."""
     budget, scale = data["budget"], data["num_rounds"] * data["num_prompts"]
