@@ -112,7 +112,7 @@ def start(app: App) -> NoReturn:
 
 @contextmanager
 def says_errors() -> Iterator[None]:
-    """What is wrong with settings, files or the disk ends in a line and exit status 1, Ctrl-C in 130, SIGTERM in 143."""
+    """Wrong settings, files or disks end in a line and exit status 1; Ctrl-C in 130, SIGTERM in 143."""
     _any_terminal()
     try:
         with _stopped_by_sigterm():
