@@ -189,8 +189,8 @@ def load_runs(*paths: Path | str) -> Runs:
             for run_id, info in loaded.items():
                 if run_id in folders and folders[run_id].resolve() != folder.resolve():
                     raise RecordError(
-                        f"{folders[run_id]} and {folder} both hold run {run_id}: the same settings run twice, or one is "
-                        "a copy of the other; give one of them"
+                        f"{folders[run_id]} and {folder} both hold run {run_id}: the same settings run twice, or one "
+                        "is a copy of the other; give one of them"
                     )
                 infos[run_id], folders[run_id] = info, folder
             unfinished += _unfinished(folder) if name is None else ()

@@ -92,7 +92,7 @@ class Posterior:
         self.forgetting = checked_forgetting(self.forgetting)
 
     def __repr__(self) -> str:
-        """``Posterior(prior=(1.0, 1.0), forgetting=1.0, num_responses=[8, 0, 4, ... 1000], reward_sum=[3, 0, 4, ...``."""
+        """``Posterior(prior=(1.0, 1.0), forgetting=1.0, num_responses=[8, 0, 4, ... 1000], reward_sum=[3, ...])``."""
         sums = {name: getattr(self, name) for name in ("num_responses", "reward_sum", "reward_sq_sum")}
         texts = [f"{name}={brief(value)}" for name, value in sums.items() if value is not None]
         return f"Posterior(prior={self.prior}, forgetting={self.forgetting}, {', '.join(texts)})"

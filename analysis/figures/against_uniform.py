@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.curves import draw_points, name_rows, rows_height
+from analysis.curves import name_rows, rows_height
 from analysis.draw import Panel
 from analysis.heldout import BASELINE, REACHING, Comparison, accuracy_points, compare_to_uniform, no_accuracy
 from analysis.load import Runs
