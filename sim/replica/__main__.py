@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cerolab.cli import launch
+from cerolab.errors import InvalidValueError
 from cerolab.records import claim_directory
 from cerolab.records.own import is_committed
 from cerolab.registry import allocator_class, import_plugins
