@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from pydantic import Field
 from tqdm import tqdm
 
 from cerolab.cli import launch
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 from cerolab.records import read_infos
 from cerolab.workers import in_processes, worker_count
+from llm.declared import FolderName, Seed, Text, check_declared, from_text
 from llm.presets import PRESETS
 from llm.settings import TrainSettings
 
@@ -38,6 +40,7 @@ QUICK = {
     "seeds": 1,
     "settings": {"num-heldout": 1000, "eval-every": 5, "eval-temperature": 1.0, "final-samples": 0},
 }
+_OWN = frozenset({"name", "out", "seed", "allocator", "task", "threads", "save_model"})  # what the study itself sets
 Chain = tuple[TrainSettings, ...]  # runs that are done one after the other
 METHODS = (
     "uniform",
@@ -76,14 +79,27 @@ class StudySettings:
         Any other setting of llm.train, e.g. --settings.learning-rate 1e-4.
     """
 
-    name: str = "study"
+    name: FolderName = "study"
     out: Path = Path("results")
-    preset: str = "tiny-paper"
-    tasks: tuple[str, ...] = ("arithmetic(broad)", "arithmetic(hard)")
-    methods: tuple[str, ...] = METHODS
-    seeds: int = 5
-    first_seed: int = 0
+    preset: Text = "tiny-paper"
+    tasks: Annotated[tuple[Text, ...], Field(min_length=1)] = ("arithmetic(broad)", "arithmetic(hard)")
+    methods: Annotated[tuple[Text, ...], Field(min_length=1)] = METHODS
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
+    first_seed: Seed = 0
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what cannot be studied, before anything is loaded.
+
+        Raises:
+            CerolabError: names the setting, its value and what would be right.
+        """
+        check_declared(self)
+        if self.preset not in PRESETS:
+            raise UnknownNameError("preset", self.preset, PRESETS)
+        for name, given in (("tasks", [*map(self._name_of, self.tasks)]), ("methods", self.methods)):
+            if len(set(given)) < len(given):
+                raise InvalidValueError(name, list(getattr(self, name)), "name one twice", "name each once")
 
     def directories(self) -> dict[str, Path]:
         """Folder of each task's experiment."""
@@ -96,19 +112,12 @@ class StudySettings:
         """Runs to do, seed after seed; the runs of a chain are done one after the other.
 
         Raises:
-            UnknownNameError: no such preset or setting.
+            CerolabError: a setting that cannot be used.
         """
-        if self.preset not in PRESETS:
-            raise UnknownNameError("preset", self.preset, PRESETS)
-        known = [item.name for item in fields(TrainSettings)]
-        for name in self.settings:
-            if name.replace("-", "_") not in known:
-                raise UnknownNameError("setting", name, known)
-        if self.seeds < 1:
-            raise InvalidValueError("seeds", self.seeds, "is below 1", "use 5, say")
+        self.check()
         given: Mapping[str, Any] = {
             **PRESETS[self.preset],
-            **{name.replace("-", "_"): _typed(name.replace("-", "_"), value) for name, value in self.settings.items()},
+            **train_settings(self.settings),
             "threads": 1,
             "out": self.out,
             "save_model": False,
@@ -131,17 +140,21 @@ class StudySettings:
         return chains
 
 
-def _typed(name: str, value: Any) -> Any:
-    """A setting given as text in the type of its default."""
-    default = getattr(TrainSettings(), name)
-    if not isinstance(value, str) or isinstance(default, str) or default is None:
-        return value
-    try:
-        return {"true": True, "false": False}[value.lower()] if isinstance(default, bool) else type(default)(value)
-    except (KeyError, ValueError, TypeError):
-        raise InvalidValueError(
-            f"settings.{name}", value, f"is no {type(default).__name__}", f"the default is {default!r}"
-        ) from None
+def train_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a training by their long names, in their types.
+
+    Raises:
+        UnknownNameError: no such setting, or one that the study itself sets.
+        InvalidValueError: a text that is nothing that the setting can be.
+    """
+    known = sorted({item.name for item in fields(TrainSettings)} - _OWN)
+    typed: dict[str, Any] = {}
+    for written, value in given.items():
+        name = written.replace("-", "_")
+        if name not in known:
+            raise UnknownNameError("setting", written, known)
+        typed[name] = from_text(TrainSettings, name, value, f"settings.{written}")
+    return typed
 
 
 def study(
