@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 200  # characters of a value that an error shows
+
+
+def shown(value: object) -> str:
+    """A value as errors show it: its repr, cut where it is long."""
+    text = repr(value[: 2 * _LONGEST] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]}...{text[-10:]}"
+
 
 class CerolabError(ValueError):
     """Base of every error that cerolab raises for bad input or misuse."""
@@ -18,7 +26,7 @@ class InvalidValueError(CerolabError):
 
     def __init__(self, field: str, value: object, problem: str, remedy: str):
         self.field, self.value, self.problem, self.remedy = field, value, problem, remedy
-        super().__init__(f"{field}={value!r} {problem}; {remedy}")
+        super().__init__(f"{field}={shown(value)} {problem}; {remedy}")
 
     def __reduce__(self) -> tuple[type, tuple[str, object, str, str]]:
         return type(self), (self.field, self.value, self.problem, self.remedy)
@@ -29,9 +37,9 @@ class UnknownNameError(CerolabError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]):
         self.kind, self.name, self.known = kind, name, sorted(known)
-        near = get_close_matches(str(name), self.known, n=1)
+        near = get_close_matches(str(name)[:_LONGEST], self.known, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        super().__init__(f"unknown {kind} {name!r}{hint}; known: {', '.join(self.known) or 'none'}")
+        super().__init__(f"unknown {kind} {shown(name)}{hint}; known: {', '.join(self.known) or 'none'}")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
         return type(self), (self.kind, self.name, self.known)
