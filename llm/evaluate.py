@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from pydantic import Field
@@ -14,7 +14,8 @@ from rich.table import Table
 from cerolab.cli import launch
 from cerolab.errors import InvalidValueError
 from cerolab.records.files import write_json
-from llm.declared import Above0, Count, Positive, Questions, Seed, Text, check_declared
+from cerolab.settings import Seed, Settings
+from llm.declared import Above0, Count, DType, Positive, Questions, Text
 from llm.models import model_path
 from llm.paths import check_new_file
 from llm.prompting import check_template
@@ -28,7 +29,7 @@ Example: python -m llm.evaluate --model results/llm/train/RUN/model --task "arit
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
+class EvaluateSettings(Settings):
     """What to measure.
 
     Parameters
@@ -71,7 +72,7 @@ class EvaluateSettings:
     temperature: Above0 = 0.6
     max_new_tokens: Count = 0
     prompt_template: Text = "{prompt}"
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: DType = "float32"
     batch_size: Positive = 512
     seed: Seed = 0
     out: Path | None = None
@@ -82,7 +83,6 @@ class EvaluateSettings:
         Raises:
             CerolabError: names the setting, its value and what would be right.
         """
-        check_declared(self)
         if self.out is not None:
             check_new_file("out", self.out)
         check_template(self.prompt_template)

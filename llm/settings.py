@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -12,27 +12,36 @@ from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
 from cerolab.registry import import_plugins
+from cerolab.settings import CommandLineOnly, NoRepeats, Seed, Settings, one_of
 from llm.declared import (
     Above0,
     Count,
+    DType,
     FolderName,
     NonNegative,
     Positive,
     Questions,
-    Seed,
     Share,
     Text,
-    Units,
-    check_declared,
 )
 from llm.models import model_path
 from llm.paths import check_folder
 from llm.prompting import check_template
 from llm.tasks import NUM_HELDOUT, check_task, has_an_end, has_one_text, has_own_heldout
 
+ENGINES = ("transformers", "vllm", "vllm-server")
+LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
+# Settings of TRL that can run code, read pickles, or send something to other machines.
+FOREIGN = (
+    "accelerator_config", "deepspeed", "fsdp_config", "generation_kwargs", "hub_model_id", "hub_revision", "hub_token",
+    "log_completions_hub_repo", "model_init_kwargs", "output_dir", "parallelism_config", "push_to_hub",
+    "resume_from_checkpoint", "trackio_bucket_id", "trackio_space_id", "trackio_static_space_id", "trust_remote_code",
+    "vllm_server_base_url", "vllm_server_host", "vllm_server_port",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
+class TrainSettings(Settings):
     """Everything that a training can be told.
 
     Parameters
@@ -161,11 +170,11 @@ class TrainSettings:
     name: FolderName = "train"
     out: Path = Path("results")
     allocator: Text = "cero"
-    plugins: tuple[Text, ...] = ()
+    plugins: Annotated[tuple[Text, ...], CommandLineOnly()] = ()
     seed: Seed = 0
     model: Text = "tiny"
-    trust_remote_code: bool = False
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    trust_remote_code: Annotated[bool, CommandLineOnly()] = False
+    dtype: DType = "float32"
     attention: Text | None = None
     lora_rank: Count = 0
     task: Text = "arithmetic(broad)"
@@ -177,15 +186,15 @@ class TrainSettings:
     num_prompts: Questions = 2000
     num_heldout: Questions | None = None
     num_rounds: Positive = 60
-    budget: Units = 7680
+    budget: Annotated[int, Field(ge=1, le=10**12)] = 7680
     token_budget: Annotated[int, Field(ge=0, le=10**15)] = 0
     capacity: Annotated[int, Field(ge=0, le=10**12)] = 0
     max_units: Positive = 2
     responses_per_unit: Positive = 4
     saturation: Above0 = 1.0
-    engine: Literal["transformers", "vllm", "vllm-server"] = "transformers"
+    engine: Annotated[str, one_of("engine", ENGINES)] = "transformers"
     share_prefill: bool = True
-    vllm_url: Text | None = None
+    vllm_url: Annotated[Text | None, CommandLineOnly()] = None
     vllm_memory: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
     max_new_tokens: Count = 0
     temperature: Above0 = 1.0
@@ -195,8 +204,8 @@ class TrainSettings:
     adam_beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     weight_decay: NonNegative = 0.0
     max_grad_norm: NonNegative = 1.0
-    loss: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"] = "dapo"
-    scale_rewards: Literal["group", "batch", "none"] = "group"
+    loss: Annotated[str, one_of("loss", LOSSES)] = "dapo"
+    scale_rewards: Annotated[str, one_of("scale_rewards", ("group", "batch", "none"))] = "group"
     advantage_clip: NonNegative = 5.0
     kl: NonNegative = 0.0
     clip_low: Share = 0.2
@@ -207,7 +216,7 @@ class TrainSettings:
     batch_size: Positive = 1024
     bf16: bool = True
     gradient_checkpointing: bool = False
-    on_bad_reward: Literal["error", "skip"] = "error"
+    on_bad_reward: Annotated[str, one_of("on_bad_reward", ("error", "skip"))] = "error"
     reward_seconds: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
     eval_every: Count = 10
     eval_samples: Count = 0
@@ -216,10 +225,10 @@ class TrainSettings:
     oracle_every: Positive = 25
     save_every: Positive = 25
     save_model: bool = True
-    report_to: tuple[Text, ...] = ()
+    report_to: Annotated[tuple[Text, ...], NoRepeats] = ()
     logging_rounds: Positive = 10
     threads: Annotated[int, Field(ge=0, le=4096)] = 0
-    trl: dict[str, Any] = field(default_factory=dict)
+    trl: Annotated[dict[str, Any], CommandLineOnly(FOREIGN)] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse what cannot run, before anything is loaded.
@@ -227,7 +236,6 @@ class TrainSettings:
         Raises:
             CerolabError: names the setting, its value and what would be right.
         """
-        check_declared(self)
         check_folder("out", self.out)
         import_plugins(self.plugins)
         Method.parse(self.allocator)

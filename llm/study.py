@@ -16,10 +16,11 @@ from tqdm import tqdm
 from cerolab.cli import launch
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 from cerolab.records import read_infos
+from cerolab.settings import CommandLineOnly, NoRepeats, Seed, Settings
 from cerolab.workers import in_processes, worker_count
-from llm.declared import FolderName, Seed, Text, check_declared, from_text
+from llm.declared import FolderName, Text, from_text
 from llm.presets import PRESETS
-from llm.settings import TrainSettings
+from llm.settings import FOREIGN, TrainSettings
 
 if TYPE_CHECKING:
     from llm.session import Session
@@ -41,6 +42,7 @@ QUICK = {
     "settings": {"num-heldout": 1000, "eval-every": 5, "eval-temperature": 1.0, "final-samples": 0},
 }
 _OWN = frozenset({"name", "out", "seed", "allocator", "task", "threads", "save_model"})  # what the study itself sets
+_NOT_FROM_FILES = ("plugins", "trust_remote_code", "vllm_url", *FOREIGN)
 Chain = tuple[TrainSettings, ...]  # runs that are done one after the other
 METHODS = (
     "uniform",
@@ -56,7 +58,7 @@ METHODS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudySettings:
+class StudySettings(Settings):
     """What to compare.
 
     Parameters
@@ -82,11 +84,11 @@ class StudySettings:
     name: FolderName = "study"
     out: Path = Path("results")
     preset: Text = "tiny-paper"
-    tasks: Annotated[tuple[Text, ...], Field(min_length=1)] = ("arithmetic(broad)", "arithmetic(hard)")
-    methods: Annotated[tuple[Text, ...], Field(min_length=1)] = METHODS
+    tasks: Annotated[tuple[Text, ...], Field(min_length=1), NoRepeats] = ("arithmetic(broad)", "arithmetic(hard)")
+    methods: Annotated[tuple[Text, ...], Field(min_length=1), NoRepeats] = METHODS
     seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
     first_seed: Seed = 0
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Annotated[dict[str, Any], CommandLineOnly(_NOT_FROM_FILES)] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse what cannot be studied, before anything is loaded.
@@ -94,12 +96,10 @@ class StudySettings:
         Raises:
             CerolabError: names the setting, its value and what would be right.
         """
-        check_declared(self)
         if self.preset not in PRESETS:
             raise UnknownNameError("preset", self.preset, PRESETS)
-        for name, given in (("tasks", [*map(self._name_of, self.tasks)]), ("methods", self.methods)):
-            if len(set(given)) < len(given):
-                raise InvalidValueError(name, list(getattr(self, name)), "name one twice", "name each once")
+        if len(set(map(self._name_of, self.tasks))) < len(self.tasks):
+            raise InvalidValueError("tasks", list(self.tasks), "name one twice, spaces aside", "name each once")
 
     def directories(self) -> dict[str, Path]:
         """Folder of each task's experiment."""
