@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, NoReturn, get_args
 
 from cyclopts import App, CycloptsError, Parameter, Token, convert
 from cyclopts.argument import ArgumentCollection
@@ -29,9 +29,19 @@ Quick = Annotated[bool, Parameter(negative="", help="A small run, seconds.")]
 _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)  # full, over quota, closed to us
 _LONGEST_FILE = 100_000  # bytes of a settings file
 _LONGEST_MESSAGE = 1500  # characters
-_PLAIN_SIGNS = dict(
-    zip("\u2212\u2013±\u00d7·≤≥…λ", ["-", "-", "+-", "x", "*", "<=", ">=", "...", "lambda"], strict=True)
-)
+_PLAIN_SIGNS = {
+    "\u2212": "-",
+    "\u2013": "-",
+    "±": "+-",
+    "\u00d7": "x",
+    "·": "*",
+    "≤": "<=",
+    "≥": ">=",
+    "…": "...",
+    "†": "(*)",
+    "λ": "lambda",
+    "\u00a0": " ",
+}
 
 
 def launch(
@@ -60,9 +70,7 @@ def launch(
         one.suppress_keyboard_interrupt = False  # what to do after Ctrl-C is said below
         one.exit_on_error = one.print_error = False
     app.default(checked(run))
-    app.default_parameter = Parameter(
-        consume_multiple=True, negative_iterable=(), converter=_converted, json_dict=False, json_list=False
-    )
+    app.default_parameter = Parameter(consume_multiple=True, negative_iterable=(), converter=_converted)
 
     switches = {"config", "preset" if presets else "quick" if quick_preset is not None else "config"}
 
@@ -90,6 +98,14 @@ def launch(
     app.meta.default(with_presets if presets else plain if quick_preset is None else with_quick)
     with says_errors():
         app.meta()
+
+
+def start(app: App) -> NoReturn:
+    """Run a small command, one without settings files, and exit with the status that it returns; errors as above."""
+    app.exit_on_error = app.print_error = False
+    app.default_parameter = Parameter.combine(app.default_parameter, Parameter(converter=_converted))
+    with says_errors():
+        sys.exit(app(result_action="return_value"))
 
 
 @contextmanager
@@ -211,7 +227,9 @@ def _file(path: Path, switches: Collection[str]) -> Dict:
         raise InvalidValueError("config", str(path), f"cannot be read: {error}", "mend the file") from None
     if not isinstance(loaded, dict) or not _names_only(loaded):
         raise InvalidValueError("config", str(path), "holds no settings", "write lines like 'seeds: 10'")
-    for key in loaded:
+    for key, value in loaded.items():
+        if isinstance(value, list) and any(isinstance(one, list | dict) for one in value):
+            raise InvalidValueError("config", str(path), f"has a list in the list {key}", "write one list of values")
         if key.lstrip("-") in switches:
             raise InvalidValueError("config", str(path), f"holds {key}", f"give --{key} on the command line")
     return Dict(loaded, source=str(path), use_commands_as_keys=False)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import PurePath
 
 _LONGEST = 200  # characters of a value that an error shows
 
 
 def shown(value: object) -> str:
     """A value as errors show it: its repr, cut where it is long."""
+    value = str(value) if isinstance(value, PurePath) else value
     text = repr(value[: 2 * _LONGEST] if isinstance(value, str | bytes) else value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]}...{text[-10:]}"
 
@@ -49,12 +51,27 @@ class ProtocolError(CerolabError):
     """allocate() and observe() were called out of turn, or with an allocation that is not the last one."""
 
 
+class AllocatorError(CerolabError):
+    """The code of an allocator that is not built in raised, or returned what cannot be used; names file and line."""
+
+
 class StateError(CerolabError):
     """A saved state belongs to another problem, method or schema version, or is damaged."""
 
 
 class OverspendError(CerolabError):
     """An allocation would break the round capacity, a prompt's cap or the budget; nothing was spent."""
+
+
+class SolverError(CerolabError):
+    """A general solver failed or stopped early; the message names it and says how it ended."""
+
+    def __init__(self, solver: str, status: str):
+        self.solver, self.status = solver, status
+        super().__init__(f"cvxpy's solver {solver} ended with {status!r}, not 'optimal'")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.solver, self.status)
 
 
 class RecordError(CerolabError):

@@ -17,10 +17,11 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for at, key in enumerate(keys):
-            if any(key.value == earlier.value for earlier in keys[:at]):
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
                 raise yaml.YAMLError(f"{key.value!r} stands there twice, again in line {key.start_mark.line + 1}")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 

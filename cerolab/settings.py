@@ -7,11 +7,14 @@ of them when it is made, whether from a command line, from a settings file or in
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, wraps
 from inspect import signature
-from typing import Annotated, Any, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -24,9 +27,10 @@ _PLAIN = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=Tr
 
 Seeds = Annotated[int, Field(ge=1, le=100_000)]  # how many
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # one
-PoolSize = Annotated[int, Field(ge=1, le=100_000_000)]  # M; sim.memory says what this machine has room for
+PoolSize = Annotated[int, Field(ge=1, le=100_000_000_000)]  # M; sim.memory says what this machine has room for
 Horizon = Annotated[int, Field(ge=1, le=10_000_000)]  # K
 Units = Annotated[int, Field(ge=1, le=1_000_000)]  # of a prompt, or responses of a unit
+Workers = Annotated[int, Field(ge=1, le=10_000)]  # side by side
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -58,6 +62,39 @@ def _no_repeats(values: tuple[T, ...]) -> tuple[T, ...]:
 
 
 NoRepeats = AfterValidator(_no_repeats)  # of tuples
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        remedy = "use up to 100 letters, digits, '.', '_' and '-', a letter or digit first"
+        raise InvalidValueError("", name, "cannot be a folder name", remedy)
+    return name
+
+
+FolderName = Annotated[str, AfterValidator(_folder_name)]  # of an experiment
+
+
+def _folder_to_fill(folder: Path) -> Path:
+    there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        remedy = "give another place"
+        raise InvalidValueError("", str(folder), f"cannot be made: {there} is no folder, or is closed to you", remedy)
+    return folder
+
+
+def _file_to_write(file: Path) -> Path:
+    if file.is_dir():
+        raise InvalidValueError("", str(file), "is a folder", "give a file")
+    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+        remedy = "make it, or give another place"
+        raise InvalidValueError(
+            "", str(file), f"cannot be written: {file.parent} is no folder that can be written", remedy
+        )
+    return file
+
+
+FolderToFill = Annotated[Path, AfterValidator(_folder_to_fill)]  # made where it is missing; known bad before any work
+FileToWrite = Annotated[Path, AfterValidator(_file_to_write)]
 
 
 class Settings:
@@ -95,6 +132,8 @@ def refusal(field: str, value: Any, hint: Any, error: ValidationError) -> Cerola
         return InvalidValueError(field, part, cause.problem, cause.remedy)
     if isinstance(cause, CerolabError):
         return cause
+    if first["type"] == "literal_error" and isinstance(part, str):
+        return UnknownNameError(field, part, [str(one) for one in _literals(hint)])
     return InvalidValueError(field, part, *_in_words(first["type"], first["msg"], hint))
 
 
@@ -109,6 +148,9 @@ def _types(of: Any) -> dict[str, tuple[Any, TypeAdapter[Any]]]:
 
 def _checked(field: str, value: Any, hint: Any, adapter: TypeAdapter[Any]) -> Any:
     """``value`` if it fits the type; lists become tuples, NumPy's numbers plain ones."""
+    for text in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(text, str | Path) and "\0" in str(text):
+            raise InvalidValueError(field, text, "has a zero byte", "leave it out")
     try:
         return adapter.validate_python(_plain(value, hint))
     except ValidationError as error:
@@ -133,6 +175,10 @@ def _in_words(kind: str, message: str, hint: Any) -> tuple[str, str]:
             return f"is above {_text(bounds['le'])}", remedy
         case "less_than":
             return f"is not below {_text(bounds['lt'])}", remedy
+        case "string_too_short":
+            return "is empty", "give a text"
+        case "string_type":
+            return "is no text", "give a text"
         case "too_short":
             return "names nothing", "name at least one"
     return "cannot be used", message[0].lower() + message[1:]
@@ -171,10 +217,21 @@ def _plain_types(hint: Any) -> set[Any]:
     return set.union(*map(_plain_types, parts)) if parts else {hint}
 
 
+def _literals(hint: Any) -> list[Any]:
+    """The values that a type's ``Literal`` allows."""
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    return [value for part in get_args(hint) for value in _literals(part)]
+
+
 def _plain(value: Any, hint: Any) -> Any:
     """Lists where tuples are wanted, NumPy's numbers and arrays: as plain Python has them."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
-    if isinstance(value, list) and tuple in {get_origin(one) for one in (hint, *get_args(hint))}:
+    if isinstance(value, list) and _has_tuple(hint):
         return tuple(value)
     return value
+
+
+def _has_tuple(hint: Any) -> bool:
+    return get_origin(hint) is tuple or any(map(_has_tuple, get_args(hint)))

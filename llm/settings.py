@@ -11,6 +11,7 @@ from pydantic import Field
 from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
+from cerolab.records.own import writable
 from cerolab.registry import import_plugins
 from cerolab.settings import CommandLineOnly, NoRepeats, Seed, Settings, one_of
 from llm.declared import (
@@ -296,8 +297,8 @@ class TrainSettings(Settings):
 
     @property
     def directory(self) -> Path:
-        """Folder of the experiment."""
-        return self.out / "llm" / self.name
+        """Folder of the experiment; of the user's own where the allocator is, and that one has committed records."""
+        return writable(self.out / "llm" / self.name, (not Method.parse(text).plugin for text in (self.allocator,)))
 
     def scenario(self) -> dict[str, Any]:
         """What the run's outcome depends on besides the allocator, its problem and the seed; JSON-ready."""
