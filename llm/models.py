@@ -26,8 +26,10 @@ def model_path(name: str, made: bool = True) -> str:
         return _made(name) if made else name
     if is_folder(name):
         folder = Path(name).expanduser()
-        if (folder / "run.json").is_file() and not (folder / "config.json").is_file():
-            raise InvalidValueError("model", name, "is the folder of a run, not of a model", _model_of(folder))
+        if not _holds_model(folder):
+            if (folder / "run.json").is_file():
+                raise InvalidValueError("model", name, "is the folder of a run, not of a model", _model_of(folder))
+            raise InvalidValueError("model", name, "is a folder without config.json", "give a model's folder")
         return str(folder)
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -52,8 +54,12 @@ def _made(name: str) -> str:
     return str(smollm2_path())
 
 
+def _holds_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+
+
 def _model_of(run: Path) -> str:
-    if (run / "model" / "config.json").is_file():
+    if _holds_model(run / "model"):
         return f"give {run / 'model'}"
     return "it kept none (it has not finished, or --no-save-model was given): train it anew, or give another model"
 

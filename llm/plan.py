@@ -34,7 +34,7 @@ def plan(settings: TrainSettings) -> dict[str, str]:
         raise InvalidValueError("num_prompts", 0, f"takes all of {settings.task}, which is not here", "give a number")
     problem = settings.problem(settings.num_prompts if task is None else len(task.train))
     heldout = task
-    if settings.eval_task is not None:
+    if settings.eval_task is not None and settings.num_heldout != 0:
         heldout = _task(settings.eval_task, settings, tokenizer, evaluation=True)
     processes = num_processes()
     at_once, accumulation = batch_sizes(settings, problem, processes)
@@ -105,7 +105,7 @@ def _task(text: str, settings: TrainSettings, tokenizer: Any, evaluation: bool =
             return load_fitting(text, settings, tokenizer, evaluation)
         if evaluation:
             return load_evaluation(text, settings.num_heldout, settings.task_seed)
-        return load_task(text, settings.num_prompts, settings.num_heldout, settings.task_seed)
+        return load_task(text, settings.num_prompts, settings.num_pool_heldout, settings.task_seed)
     except InvalidValueError as error:
         if error.field != "data set":
             raise

@@ -87,7 +87,7 @@ def prepare(settings: TrainSettings) -> Session:
     model, tokenizer = load_model(settings.model, settings.dtype, settings.attention, settings.trust_remote_code)
     task = load_fitting(settings.task, settings, tokenizer)
     evaluation_task = task
-    if settings.eval_task is not None:
+    if settings.eval_task is not None and settings.num_heldout != 0:
         evaluation_task = load_fitting(settings.eval_task, settings, tokenizer, evaluation=True)
     problem = settings.problem(len(task.train))
     run = run_settings(settings, settings.allocator, problem, weights_digest(model))
@@ -120,7 +120,7 @@ def load_fitting(text: str, settings: TrainSettings, tokenizer: Any, evaluation:
     if evaluation:
         task = load_evaluation(text, settings.num_heldout, settings.task_seed)
     else:
-        task = load_task(text, settings.num_prompts, settings.num_heldout, settings.task_seed)
+        task = load_task(text, settings.num_prompts, settings.num_pool_heldout, settings.task_seed)
 
     def length(prompt: str) -> int:
         question = Question("", prompt, "", "")

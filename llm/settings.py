@@ -291,6 +291,11 @@ class TrainSettings(Settings):
         )
 
     @property
+    def num_pool_heldout(self) -> int | None:
+        """Questions that the task of the training holds out itself: none where others are asked."""
+        return self.num_heldout if self.eval_task is None else 0
+
+    @property
     def steps_per_round(self) -> int:
         """Optimizer steps of a round."""
         return self.updates_per_round * self.num_iterations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -44,9 +45,8 @@ QUICK = {
     "seeds": 1,
     "settings": {"num-heldout": 1000, "eval-every": 5, "eval-temperature": 1.0, "final-samples": 0},
 }
-_OWN = frozenset(
-    {"name", "out", "seed", "allocator", "task", "threads", "save_model", "plugins"}
-)  # what the study itself sets
+# What the study itself sets.
+_OWN = frozenset({"name", "out", "seed", "allocator", "task", "threads", "save_model", "plugins"})
 _NOT_FROM_FILES = ("plugins", "trust_remote_code", "vllm_url", *FOREIGN)
 Chain = tuple[TrainSettings, ...]  # runs that are done one after the other
 METHODS = (

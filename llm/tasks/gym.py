@@ -30,8 +30,8 @@ RUNS_RESPONSES = frozenset(
     }
 )
 
-# Their scorers pay one text, whatever is asked: every text is true, and "(P ∨ Q)" follows from most premises.
-PAYS_FOR = {"game_of_life_halting": "every response", "propositional_logic": "(P ∨ Q) on 4 of 5 questions"}
+# Their scorers pay one text, whatever is asked: every text is true, and "P or Q" follows from most premises.
+PAYS_FOR = {"game_of_life_halting": "every response", "propositional_logic": "'P or Q' on 4 of 5 questions"}
 
 _CHUNK = 500  # questions of one data set object; some can give no more than their size
 _NEAR = 0.005  # of the answer: scorers that allow for rounding look at three digits
