@@ -1,4 +1,4 @@
-"""Records that were damaged on purpose: each loads as it stands, or one line names file and field; never a traceback."""
+"""Damaged records: each loads as it stands, or one line names file and field; never a traceback."""
 
 from __future__ import annotations
 
