@@ -253,11 +253,11 @@ class TrainSettings(Settings):
         options = dict(method.options)
         if method.name == "random_matched":  # it replays a run that may not be there yet
             return
-        if method.name == "oracle":
-            options["rate"] = lambda: np.zeros(few.num_prompts)
         num_prompts = min(problem.num_prompts, 64)
         capacity = min(problem.capacity, num_prompts * problem.max_units)
         budget = min(problem.budget, capacity * problem.num_rounds)
+        if method.name == "oracle":
+            options["rate"] = lambda: np.zeros(num_prompts)
         few = replace(problem, num_prompts=num_prompts, capacity=capacity, budget=budget)
         make(method.name, few, self.seed, **options)
 
