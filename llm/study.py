@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +19,7 @@ from tqdm import tqdm
 from cerolab.cli import launch
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 from cerolab.method import Method
-from cerolab.records import read_infos
+from cerolab.records import read_infos, write_in_turn
 from cerolab.records.own import committed_beside, writable
 from cerolab.registry import import_plugins
 from cerolab.settings import CommandLineOnly, NoRepeats, Seed, Settings
@@ -239,8 +241,9 @@ def _missing(chains: list[Chain]) -> list[Chain]:
 def _train(chains: list[Chain], workers: int, total: int, name: str, quiet: bool) -> None:
     with tqdm(total=total, unit="run", disable=quiet, smoothing=0, dynamic_ncols=True, desc=name) as bar:
         try:
-            for trained in in_processes(_train_chain, chains, workers, max_tasks_per_child=1):
-                bar.update(trained)
+            with closing(in_processes(_train_chain, chains, workers, max_tasks_per_child=1)) as counts:
+                for trained in counts:
+                    bar.update(trained)
         except BrokenProcessPool:
             raise CerolabError(
                 "a worker was killed (out of memory? lower --workers); the same command goes on with what is missing"
@@ -256,8 +259,8 @@ def _train_chain(chain: Chain) -> int:
             session = prepare(settings)
             if session.finished:
                 remove_checkpoints(session)
-            else:
-                run_training(session, quiet=True)
+            else:  # by another study at once, perhaps: then it is waited for
+                write_in_turn(partial(run_training, session, quiet=True))
         except Exception as error:
             raise CerolabError(
                 f"{settings.allocator} on {settings.task}, seed {settings.seed}: {type(error).__name__}: {error}"
