@@ -29,7 +29,17 @@ Quick = Annotated[bool, Parameter(negative="", help="A small run, seconds.")]
 _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)  # full, over quota, closed to us
 _LONGEST_FILE = 100_000  # bytes of a settings file
 _LONGEST_MESSAGE = 1500  # characters
-_PLAIN_SIGNS = {"\u2212": "-", "\u2013": "-", "±": "+-", "\u00d7": "x", "·": "*", "≤": "<=", "≥": ">=", "…": "..."}
+_PLAIN_SIGNS = {
+    "\u2212": "-",
+    "\u2013": "-",
+    "±": "+-",
+    "\u00d7": "x",
+    "·": "*",
+    "≤": "<=",
+    "≥": ">=",
+    "…": "...",
+    "†": "+",
+}
 
 
 def launch(
