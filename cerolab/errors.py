@@ -51,12 +51,27 @@ class ProtocolError(CerolabError):
     """allocate() and observe() were called out of turn, or with an allocation that is not the last one."""
 
 
+class AllocatorError(CerolabError):
+    """The code of an allocator that is not built in raised, or returned what cannot be used; names file and line."""
+
+
 class StateError(CerolabError):
     """A saved state belongs to another problem, method or schema version, or is damaged."""
 
 
 class OverspendError(CerolabError):
     """An allocation would break the round capacity, a prompt's cap or the budget; nothing was spent."""
+
+
+class SolverError(CerolabError):
+    """A general solver failed or stopped early; the message names it and says how it ended."""
+
+    def __init__(self, solver: str, status: str):
+        self.solver, self.status = solver, status
+        super().__init__(f"cvxpy's solver {solver} ended with {status!r}, not 'optimal'")
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.solver, self.status)
 
 
 class RecordError(CerolabError):

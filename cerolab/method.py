@@ -9,6 +9,7 @@ from typing import Any
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.plain_yaml import read_yaml
 from cerolab.registry import allocator_class
+from cerolab.sources import sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,13 @@ class Method:
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def plugin(self) -> dict[str, str]:
+        """Digest by module of all code that is not built in, also of a matched method; see ``cerolab.sources``."""
+        matched = self.options.get("matches")
+        own = dict(sources(allocator_class(self.name)))
+        return own | (Method.parse(matched).plugin if isinstance(matched, str) else {})
 
     @classmethod
     def parse(cls, text: str) -> Method:

@@ -10,7 +10,7 @@ from typing import Any
 from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, make, oracle
 from cerolab.allocation import FloatArray
 from cerolab.checks import whole_number
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, SolverError
 from cerolab.groups import whole_groups
 from cerolab.method import Method
 from cerolab.records import RunSettings
@@ -20,6 +20,7 @@ from sim.dynamics import make_path
 from sim.lengths import Lengths, make_lengths
 from sim.loop import simulate
 from sim.memory import check_memory
+from sim.offline import Answer, OptimumBy, solve_path_by_cvxpy, solve_static_by_cvxpy
 from sim.oracle_rates import TrueRates
 from sim.path import Path as RatePath
 from sim.populations import parse_population
@@ -70,12 +71,18 @@ class Cell:
     ``problem`` is that of the final pool, also where prompts arrive later.
     ``with_least_regret``: whether results also hold the least regret that any learner can have, where rates are static
     and rewards binary; see ``sim.learner``.
+    ``optimum_by``: who solves the offline benchmark, see ``sim.offline``; what allocators meet does not depend on it.
     """
 
     scenario: Scenario
     problem: AllocationProblem
     seed: int
     with_least_regret: bool = False
+    optimum_by: OptimumBy = "closed"
+
+    def any_seed(self) -> Cell:
+        """What the cells of all seeds share, as the cell of the first."""
+        return replace(self, seed=0, optimum_by="closed")
 
     @cached_property
     def success_M(self) -> FloatArray:
@@ -133,8 +140,33 @@ class Cell:
         return None if success_KM is None else self.rewards().variance(success_KM)
 
     @cached_property
+    def by_cvxpy(self) -> Answer | None:
+        """What cvxpy says of the benchmark; None where it was not to be asked, or the cell is not one that it takes."""
+        if self.optimum_by == "closed":
+            return None
+        if self.static_optimum is not None:
+            return solve_static_by_cvxpy(self.rewards().variance(self.success_M), self.problem)
+        value, _ = self._closed_optimum
+        if self.rate_path_KM is None or value is None:
+            return None
+        return solve_path_by_cvxpy(self.rate_path_KM, self.problem, value)
+
+    @property
     def optimum(self) -> tuple[float | None, str | None]:
-        """(benchmark value, what it is); (None, None) where there is no benchmark."""
+        """(benchmark value, what it is); (None, None) where there is no benchmark.
+
+        Raises:
+            SolverError: regret was to be measured against cvxpy's optimum, and its solver failed.
+        """
+        answer = self.by_cvxpy if self.optimum_by == "cvxpy" else None
+        if answer is None:
+            return self._closed_optimum
+        if answer.value is None:
+            raise SolverError(answer.solver, answer.status)
+        return answer.value, f"{answer.kind} by cvxpy"
+
+    @cached_property
+    def _closed_optimum(self) -> tuple[float | None, str | None]:
         if self.static_optimum is not None:
             return self.static_optimum.value, "static exact"
         if self.problem.token_budget is not None:
@@ -179,7 +211,8 @@ class Cell:
         return rounds
 
     def settings(self, experiment: str, method: Method, detail: tuple[str, ...]) -> RunSettings:
-        """What identifies the run of a method in this cell."""
+        """What identifies the run of a method in this cell; with it, what regret is measured against if not usual."""
+        by = {"optimum": "cvxpy"} if self.optimum_by == "cvxpy" else {}
         return RunSettings(
             source="sim",
             experiment=experiment,
@@ -187,8 +220,9 @@ class Cell:
             options=dict(method.options),
             problem=self.problem.to_dict(),
             seed=self.seed,
-            scenario=self.scenario.to_dict(),
+            scenario={**self.scenario.to_dict(), **by},
             detail=detail,
+            plugin=method.plugin,
         )
 
 

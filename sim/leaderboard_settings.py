@@ -13,18 +13,9 @@ from pydantic import Field
 from cerolab import AllocationProblem, available
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
-from cerolab.settings import (
-    CommandLineOnly,
-    FolderName,
-    Horizon,
-    NoRepeats,
-    PoolSize,
-    Positive,
-    Seeds,
-    Settings,
-    Units,
-)
+from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, PoolSize, Positive, Seeds, Units
 from sim.cell import Cell, Scenario, check_runs
+from sim.offline import OfflineSettings
 
 QUICK = {"name": "quick_leaderboard", "num_prompts": 200, "moving_prompts": 100, "num_rounds": 50, "seeds": 3}
 
@@ -68,7 +59,7 @@ def parse_scenario(text: str) -> Scenario:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaderboardSettings(Settings):
+class LeaderboardSettings(OfflineSettings):
     """Everything that a leaderboard can be told.
 
     Parameters
@@ -136,7 +127,7 @@ class LeaderboardSettings(Settings):
         """The settings that all runs of the experiment share; the others are what it runs over, and may grow."""
         sizes = ("num_prompts", "moving_prompts", "num_rounds")
         budget = ("mean_units", "capacity_ratio", "max_units", "responses_per_unit", "saturation")
-        return {name: getattr(self, name) for name in (*sizes, *budget)}
+        return {**{name: getattr(self, name) for name in (*sizes, *budget)}, **self.offline_fixed()}
 
     def problem(self, scenario: Scenario) -> AllocationProblem:
         """The allocation problem in a scenario."""
@@ -180,4 +171,6 @@ class LeaderboardSettings(Settings):
         for text in self.scenarios:
             scenario = parse_scenario(text)
             for seed in range(seeds or self.seeds):
-                yield Cell(scenario, self.problem(scenario), seed, with_least_regret=True), self.methods(scenario)
+                by = self.optimum_by(seed)
+                cell = Cell(scenario, self.problem(scenario), seed, with_least_regret=True, optimum_by=by)
+                yield cell, self.methods(scenario)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
 
 from cerolab import AllocationProblem
@@ -13,6 +15,7 @@ from cerolab.records import claim_directory
 from cerolab.settings import FolderName, Seeds, Workers, checked
 from sim.cell import Cell, Scenario
 from sim.engine import run_cells
+from sim.offline import OfflineSettings
 
 HELP = """Reproduce the mechanism of the CERO paper at its own scale.
 
@@ -26,6 +29,7 @@ METHODS = (Method(name="cero"), Method(name="uniform"), Method(name="random_matc
 
 @checked
 def paper_scale(
+    offline: Annotated[OfflineSettings, Parameter(name="*")] = OfflineSettings(),  # noqa: B008
     *,
     population: str = "beta(0.5, 0.5)",
     seeds: Seeds = 5,
@@ -53,6 +57,7 @@ def paper_scale(
     """
     from analysis.gallery import draw_setting
     from analysis.load import load_setting
+    from analysis.offline import offline_check
     from analysis.paper_tables import mechanisms
     from analysis.tables import to_rich
 
@@ -61,14 +66,15 @@ def paper_scale(
     )
     directory = out / "sim" / name
     scenario = Scenario(population=population, study="paper_scale")
-    cells = [(Cell(scenario, problem, seed), METHODS) for seed in range(seeds)]
-    claim_directory(directory, {"population": scenario.population, "problem": problem.to_dict()})
+    cells = [(Cell(scenario, problem, seed, optimum_by=offline.optimum_by(seed)), METHODS) for seed in range(seeds)]
+    fixed = {"population": scenario.population, "problem": problem.to_dict(), **offline.offline_fixed()}
+    claim_directory(directory, fixed)
     run_cells(cells[:1], directory, ("rounds", "groups", "pool"), workers=1, quiet=quiet)
     run_cells(cells[1:], directory, ("rounds", "pool"), workers=workers, quiet=quiet)
     runs = load_setting(directory)
     table = mechanisms([runs])
     console = Console()
-    console.print(to_rich(table.cells, "The mechanism of CERO"), table.caption, sep="\n")
+    console.print(to_rich(table.cells, "The mechanism of CERO"), table.caption, offline_check(runs), sep="\n")
     for path in draw_setting(runs, directory / "figures"):
         if path.suffix == ".png":
             console.print(f"figure: {path}")

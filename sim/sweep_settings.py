@@ -13,19 +13,9 @@ from pydantic import Field
 from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
-from cerolab.settings import (
-    CommandLineOnly,
-    FolderName,
-    Horizon,
-    NoRepeats,
-    PoolSize,
-    Positive,
-    Seeds,
-    Settings,
-    Units,
-    one_of,
-)
+from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, PoolSize, Positive, Seeds, Units, one_of
 from sim.cell import Cell, Scenario, check_runs
+from sim.offline import OfflineSettings
 
 DETAIL = ("rounds", "groups", "pool", "evals")
 ALLOCATORS = ("cero", "uniform")
@@ -47,7 +37,7 @@ QUICK = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSettings(Settings):
+class SweepSettings(OfflineSettings):
     """Everything that a sweep can be told.
 
     Parameters
@@ -84,6 +74,13 @@ class SweepSettings(Settings):
         Pool size M of the drift study; its optimum costs M * K^2.
     drift_horizon
         Rounds K of the drift study.
+    small_drifts
+        Total variations of the drift study on pools so small that cvxpy finds the best plan along the path itself, and
+        not only a bound on it; give no value, there or for --drifts, to skip it.
+    small_prompts
+        Pool size M of that study; cvxpy's cost grows with M * K^2, and above some 5,000 arcs it is not asked.
+    small_horizon
+        Rounds K of that study.
     dynamics
         Further dynamics, e.g. "learning(0.2)", "shift(0.3)" or "growing(0.5, 4)"; give no value to skip the study.
     dynamics_prompts
@@ -129,6 +126,9 @@ class SweepSettings(Settings):
     drifts: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
     drift_prompts: PoolSize = 100
     drift_horizon: Horizon = 100
+    small_drifts: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.1, 1.0)
+    small_prompts: PoolSize = 10
+    small_horizon: Horizon = 10
     dynamics: tuple[str, ...] = ("learning(0.2)",)
     dynamics_prompts: PoolSize = 2000
     dynamics_horizon: Horizon = 200
@@ -166,7 +166,7 @@ class SweepSettings(Settings):
             "dynamics_horizon",
         )
         fixed = {name: getattr(self, name) for name in (*names, *sizes, "moving_population")}
-        return {**fixed, "detail": list(self.detail)}
+        return {**fixed, "detail": list(self.detail), **self.offline_fixed()}
 
     def problem(self, num_prompts: int, num_rounds: int) -> AllocationProblem:
         """The allocation problem of these sizes."""
@@ -207,7 +207,7 @@ class SweepSettings(Settings):
             problem = self.problem(num_prompts, num_rounds)
             scenario = Scenario(population=population, dynamics=dynamics, rewards=self.rewards, study=study)
             for seed in range(seeds or self.seeds):
-                yield Cell(scenario, problem, seed), methods
+                yield Cell(scenario, problem, seed, optimum_by=self.optimum_by(seed)), methods
 
     def _grid(self) -> Iterator[tuple[str, str, str, int, int]]:
         """(study, population, dynamics, M, K) of every cell but for the seed."""
@@ -218,5 +218,8 @@ class SweepSettings(Settings):
                 yield "pool", population, "static", size, self.pool_horizon
         for drift in self.drifts:
             yield "drift", self.moving_population, f"drift({drift:g})", self.drift_prompts, self.drift_horizon
+        for drift in self.small_drifts if self.drifts else ():
+            dynamics = f"drift({drift:g})"
+            yield "small_drift", self.moving_population, dynamics, self.small_prompts, self.small_horizon
         for dynamics in self.dynamics:
             yield "dynamics", self.moving_population, dynamics, self.dynamics_prompts, self.dynamics_horizon

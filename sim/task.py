@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cerolab.errors import CerolabError
+from cerolab.hooks import raised_at
 from cerolab.method import Method
 from cerolab.records import method_label
 from sim.cell import Cell
@@ -78,7 +79,8 @@ def run_task(task: Task, stamp: Mapping[str, Any], directory: Path | None = None
             one = replace(task, methods=(method,))
             ids = [cell.settings(task.directory.name, method, task.detail).run_id for cell in task.cells]
             records = ", ".join(str(task.directory / run_id) for run_id in ids)
-            raise RunFailedError(f"{one}: {type(error).__name__}: {error} (record: {records})") from error
+            place = "" if isinstance(error, CerolabError) else f" ({raised_at(error)})"  # the others say it themselves
+            raise RunFailedError(f"{one}: {type(error).__name__}: {error}{place} (record: {records})") from error
     return task.num_runs
 
 
@@ -101,7 +103,7 @@ def stack_tasks(tasks: Sequence[Task], workers: int) -> list[Task]:
             out.append(replace(task, methods=tuple(alone)))
         if together:
             names = tuple(method_label(method.name, method.options) for method in together)
-            key = names, replace(cell, seed=0)
+            key = names, cell.any_seed()
             models.setdefault(key, replace(task, methods=tuple(together)))
             alike.setdefault(key, []).append(cell)
     for key, model in models.items():

@@ -218,6 +218,7 @@ def test_what_is_asked_for_twice_runs_once(tmp_path):
         populations=("beta(1,1)", "beta(1, 1)"),
         allocators=("cero", "cero()"),
         ablations=(),
+        small_drifts=(),
     )
     assert sweep(given, workers=1) == 2 * 4  # horizon, pool, drift and dynamics, two seeds
 

@@ -121,14 +121,16 @@ def test_a_limit_that_cannot_be_is_named_itself(settings):
 def test_memory_is_known_before_it_is_taken():
     there = memory_bytes()
     check_memory(there // 400)
-    with pytest.raises(InvalidValueError, match=r"num_prompts=\d+ needs about [\d,]+ GB of memory"):
+    with pytest.raises(
+        InvalidValueError, match=r"num_prompts=\d+ needs about [\d,]+ GB of memory a run, and this mach"
+    ):
         check_memory(there)
     with pytest.raises(InvalidValueError, match="needs about 3,000 GB"):
         SweepSettings(num_prompts=10**10).check()
 
 
 def test_more_runs_than_can_be_listed_are_refused():
-    with pytest.raises(InvalidValueError, match=r"seeds=100000 makes 31,200,000 runs"):
+    with pytest.raises(InvalidValueError, match=r"seeds=100000 makes 33,000,000 runs"):
         SweepSettings(seeds=100_000).check()
 
 
@@ -195,13 +197,14 @@ def command(folder, *arguments, **environment):
     )
 
 
-@pytest.mark.parametrize("text", ["plugins: [evil]", "plugins: evil", "plugins: '[\"evil\"]'"])
+@pytest.mark.parametrize("text", ["plugins: [evil]", "plugins: evil", "--plugins: evil", "plugins: '[\"evil\"]'"])
 def test_a_settings_file_of_a_stranger_runs_no_code(tmp_path, text):
     (tmp_path / "evil.py").write_text("open('ran', 'w').close()\n")
     (tmp_path / "given.yaml").write_text(text + "\nname: mine\n")
     ended = command(tmp_path, "sim.regret_sweep", "--quick", "--config", "given.yaml")
     assert ended.returncode == 1
-    assert "holds plugins, which can run code or reach other machines; give --plugins on the command" in ended.stderr
+    refusal = "holds plugins, which can run code or reach other machines; give --plugins on the command"
+    assert ("Unknown option" if text.startswith("-") else refusal) in ended.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.py", "given.yaml"]
 
 

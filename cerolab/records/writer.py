@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cerolab.errors import RecordError
 from cerolab.records.files import Lock, cannot_write, make_folder, read_json, write_json
+from cerolab.records.own import refuse_committed
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
 from cerolab.records.tables import read_table, to_arrow, write_table
@@ -37,8 +39,8 @@ class RunWriter:
         resume_from: rounds that a checkpoint has completed; rows of later rounds are dropped.
 
     Raises:
-        RecordError: the run is finished already, its folder holds a run with other settings, or another process is
-            writing it.
+        RecordError: the run is finished already, its folder holds a run with other settings, another process is
+            writing it, or the allocator is not built in and the folder holds committed records.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class RunWriter:
         for table in settings.detail:
             if table not in TABLES:
                 raise RecordError(f"detail names table {table!r}; known: {', '.join(TABLES)}")
+        refuse_committed(Path(directory), settings)
         self.path = Path(directory) / settings.run_id
         self.settings = settings
         self._rows: dict[str, dict[str, list[np.ndarray]]] = {table: {} for table in settings.detail}
@@ -181,8 +184,9 @@ class RunWriter:
         self._lock.release()
 
     def fail(self, error: BaseException) -> None:
-        """Mark the run failed, with the reason; it may be started again."""
+        """Mark the run failed, with the reason and its traceback; it may be started again."""
         self._info |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        self._info["traceback"] = "".join(format_exception(error))
         try:
             with suppress(RecordError):  # where nothing can be written, ``error`` is the one to hear of
                 write_json(self.path / "run.json", self._info)
