@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from analysis.text import counted
 from analysis.worlds import world_title
 from cerolab.errors import RecordError
 from cerolab.records import PACKED_FILE, method_label, read_infos, read_rows, read_run
@@ -23,7 +25,7 @@ RUN = ["run_id", "method", "seed"]  # in front of every table
 PROBLEM = ("num_prompts", "num_rounds", "budget", "capacity", "max_units", "responses_per_unit", "saturation")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Runs:
     """Finished runs, sorted by run id.
 
@@ -31,12 +33,29 @@ class Runs:
         infos: run.json of each, by run id.
         folders: the experiment that each stands in, by run id.
         unfinished: ids of the runs beside them that are running, were stopped or failed.
+        apart: the experiment that ``settings`` parted these runs from another one by; "" where it did not need to.
     """
 
     infos: Mapping[str, Mapping[str, Any]]
     folders: Mapping[str, Path]
     unfinished: tuple[str, ...] = ()
-    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+    apart: str = ""
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """``Runs(2,160 runs of 6 allocators, seeds 0 to 9, in 66 settings; results/sim/regret_sweep)``."""
+        if not self.infos:
+            return "Runs(none)"
+        places = list(dict.fromkeys(str(folder) for folder in self.folders.values()))
+        others = f" and {len(places) - 1} other folders" if len(places) > 1 else ""
+        methods, seeds = self.frame["method"].nunique(), self.frame["seed"].nunique()
+        parts = [
+            counted(len(self.infos), "run") + f" of {counted(methods, 'allocator')}",
+            counted(seeds, "seed"),
+            counted(len(self._grouped()), "setting"),
+            *([f"{len(self.unfinished)} not finished"] if self.unfinished else []),
+        ]
+        return f"Runs({', '.join(parts)}; {places[0]}{others})"
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -72,7 +91,8 @@ class Runs:
         """Some of these runs."""
         wanted = set(run_ids)
         chosen = [run_id for run_id in self.infos if run_id in wanted]
-        return Runs({i: self.infos[i] for i in chosen}, {i: self.folders[i] for i in chosen}, self.unfinished)
+        infos, folders = {i: self.infos[i] for i in chosen}, {i: self.folders[i] for i in chosen}
+        return Runs(infos, folders, self.unfinished, self.apart)
 
     def study(self, name: str) -> Runs:
         """The runs of a study of a sweep."""
@@ -81,15 +101,31 @@ class Runs:
     def settings(self) -> list[Runs]:
         """Split into runs that may be compared: of one source, problem and scenario, hence of unlike method and seed.
 
+        Where two experiments have the same method and seed in a setting, it is a setting in each of them, ``apart``.
         Simulator first, then by title and size.
         """
+        groups, names = self._grouped(), experiment_names([self])
+        found = []
+        for key in sorted(groups):
+            whole = self.only(groups[key])
+            twice = whole.frame.duplicated(["method", "seed"]).any() and len(whole._by_folder()) > 1
+            found += whole._parted(names) if twice else [whole]
+        return found
+
+    def _grouped(self) -> dict[tuple[Any, ...], list[str]]:
+        """Run ids by source, problem and scenario; the keys sort."""
         groups: dict[tuple[Any, ...], list[str]] = {}
         for run_id, info in self.infos.items():
             sizes = [info["problem"].get(size, 0) for size in ("num_prompts", "num_rounds")]
             texts = [_text(info[part]) for part in ("problem", "scenario")]
             key = (info["source"] != "sim", world_title(info), *sizes, *texts)
             groups.setdefault(key, []).append(run_id)
-        return [self.only(groups[key]) for key in sorted(groups)]
+        return groups
+
+    def _parted(self, names: Mapping[Path, str]) -> list[Runs]:
+        """The runs of each experiment."""
+        parts = sorted(self._by_folder().items(), key=lambda part: names[part[0]])
+        return [replace(self.only(ids), apart=names[folder]) for folder, ids in parts]
 
     @property
     def problem(self) -> dict[str, Any]:
@@ -108,9 +144,10 @@ class Runs:
 
     @property
     def title(self) -> str:
-        """The world as the title of a panel; where there are several, the source alone."""
+        """The world as the title of a panel; where there are several, the source alone. Ends with ``apart``, if any."""
         titles = {world_title(info) for info in self.infos.values()}
-        return titles.pop() if len(titles) == 1 else world_title(next(iter(self.infos.values()))).partition(":")[0]
+        title = titles.pop() if len(titles) == 1 else world_title(next(iter(self.infos.values()))).partition(":")[0]
+        return f"{title}; {self.apart}" if self.apart else title
 
     def where(self, run_id: str) -> Path:
         """Where a run's record stands: its own folder, or a row of the packed table."""
@@ -123,6 +160,13 @@ class Runs:
         for run_id, folder in self.folders.items():
             found.setdefault(folder, []).append(run_id)
         return found
+
+
+def experiment_names(every: Iterable[Runs]) -> dict[Path, str]:
+    """What to call the experiment in each folder: its name, or the folder where two have the same name."""
+    names = {folder: str(runs.infos[run_id]["experiment"]) for runs in every for run_id, folder in runs.folders.items()}
+    twice = {name for name, times in Counter(names.values()).items() if times > 1}
+    return {folder: str(folder) if name in twice else name for folder, name in names.items()}
 
 
 def load_runs(*paths: Path | str) -> Runs:
@@ -145,8 +189,8 @@ def load_runs(*paths: Path | str) -> Runs:
             for run_id, info in loaded.items():
                 if run_id in folders and folders[run_id].resolve() != folder.resolve():
                     raise RecordError(
-                        f"{folders[run_id]} and {folder} both hold run {run_id}; one is a copy of the other: "
-                        "give one of them"
+                        f"{folders[run_id]} and {folder} both hold run {run_id}: the same settings run twice, or one "
+                        "is a copy of the other; give one of them"
                     )
                 infos[run_id], folders[run_id] = info, folder
             unfinished += _unfinished(folder) if name is None else ()
@@ -182,7 +226,7 @@ def one_setting(runs: Runs) -> Runs:
         if differ:
             raise RecordError(
                 f"{runs.folders[run_id]}: runs {first} and {run_id} differ in {', '.join(differ)}; "
-                "put them in experiments of their own"
+                f"{_part(runs, first, run_id)}"
             )
     refuse_twice(runs)
     return runs
@@ -226,9 +270,14 @@ def refuse_twice(runs: Runs) -> None:
     if not twice.empty:
         one, other = twice.sort_values(["method", "seed"])["run_id"].iloc[:2]
         raise RecordError(
-            f"{runs.folders[one]}: runs {one} and {other} have the same method and seed; "
-            "put them in experiments of their own"
+            f"{runs.folders[one]}: runs {one} and {other} have the same method and seed; {_part(runs, one, other)}"
         )
+
+
+def _part(runs: Runs, one: str, other: str) -> str:
+    """What to do about two runs that no mean may mix."""
+    here, there = runs.folders[one], runs.folders[other]
+    return "put them in experiments of their own" if here == there else f"give {here} or {there}, one at a time"
 
 
 def run_row(runs: Runs, run_id: str, parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ _SPARE_LINES = ("-", "--", "-.", ":")
 _SETTINGS = {
     "font.family": "DejaVu Sans",  # comes with Matplotlib: the same on every machine
     "font.size": 9,
+    "text.parse_math": False,  # names are the users'; a dollar sign is one
     "axes.titlesize": 9.5,
     "axes.labelsize": 9,
     "xtick.labelsize": 8,

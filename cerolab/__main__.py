@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 
 from cerolab import __version__
-from cerolab.errors import CerolabError
+from cerolab.cli import start
 from cerolab.method import Method
 from cerolab.registry import import_plugins
 from cerolab.testing import Result, report_on
@@ -20,7 +19,6 @@ app = App(
     help="Commands about allocators.",
     version=__version__,
     help_format="plaintext",
-    result_action="return_value",
 )
 
 
@@ -62,16 +60,5 @@ def check(
     return 1 if num_broken else 0
 
 
-def main() -> int:
-    """Parse the command line and run its command; returns the exit status."""
-    try:
-        return int(app() or 0)
-    except CerolabError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
-        return 1
-    except CycloptsError:
-        return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    start(app)

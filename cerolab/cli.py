@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import errno
+import signal
 import sys
+import threading
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -55,7 +57,7 @@ def launch(
 
     The first source that has a setting wins: the command line, ``--config FILE``, the preset, the defaults. What is
     wrong with the settings, or with a file or the disk, is printed as one message, exit status 1; Ctrl-C says how to go
-    on, exit status 130.
+    on, exit status 130, and so does SIGTERM, exit status 143.
 
     Args:
         run: takes its settings as keyword arguments or as flattened dataclasses; see ``cerolab.settings``.
@@ -110,10 +112,11 @@ def start(app: App) -> NoReturn:
 
 @contextmanager
 def says_errors() -> Iterator[None]:
-    """What is wrong with settings, files or the disk ends in one line on stderr and exit status 1, Ctrl-C in 130."""
+    """Wrong settings, files or disks end in a line and exit status 1; Ctrl-C in 130, SIGTERM in 143."""
     _any_terminal()
     try:
-        yield
+        with _stopped_by_sigterm():
+            yield
     except CerolabError as error:
         _end(str(error))
     except CycloptsError as error:
@@ -128,9 +131,32 @@ def says_errors() -> Iterator[None]:
         _end(f"{error.filename or 'a file'}: {error.strerror}{remedy if error.errno in _NO_PLACE else ''}")
     except MemoryError as error:
         _end(f"out of memory: {error or 'no more to be had'}; give smaller sizes, or fewer --workers")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         Console(stderr=True).print("stopped; start the same command again to go on where it was")
-        sys.exit(130)
+        sys.exit(128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT))
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as batch systems and containers send it before they kill."""
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Within it SIGTERM unwinds the command as Ctrl-C does; a second one ends it where it is."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise _Terminated
+
+    ours = threading.current_thread() is threading.main_thread()
+    ours = ours and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # else someone else has decided
+    if ours:
+        signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _in_our_words(error: CycloptsError) -> str:

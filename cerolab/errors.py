@@ -76,3 +76,11 @@ class SolverError(CerolabError):
 
 class RecordError(CerolabError):
     """A run record is missing, foreign, damaged or of another schema version."""
+
+
+class RunFinishedError(RecordError):
+    """A run that was to be written is finished; a finished run is never written again."""
+
+
+class RunTakenError(RecordError):
+    """A run that was to be written is being written by another process."""

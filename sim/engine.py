@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -25,11 +26,11 @@ class Engine(Protocol):
 
     def __call__(
         self, tasks: Sequence[Task], stamp: Mapping[str, Any], workers: int | None, plugins: Sequence[str]
-    ) -> Iterator[int]:
-        """The number of runs of each task, in the order in which they come.
+    ) -> Generator[int, None, None]:
+        """The number of runs done of each task, in the order in which they come; closed, it stops at once.
 
         Args:
-                tasks: of one cell each; see ``sim.task.stack_tasks`` for how they are put together.
+            tasks: of one cell each; see ``sim.task.stack_tasks`` for how they are put together.
             stamp: provenance of this process.
             workers: tasks at a time; None for as many as there are cores.
             plugins: modules to import first wherever a task is done.
@@ -104,6 +105,8 @@ def run_cells(
 ) -> int:
     """Run what is missing of ``cells`` below ``directory``; returns the number of runs done.
 
+    Runs that another process does meanwhile are taken as they are, so that two may work on one folder.
+
     Args:
         cells: each with its methods.
         directory: ``results/sim/<experiment>``.
@@ -134,10 +137,18 @@ def run_cells(
         tqdm.write(line)
     if not tasks:
         return 0
-    with tqdm(total=total, unit="run", disable=quiet, smoothing=0.05, dynamic_ncols=True) as bar:
-        for ran in engine(tasks, provenance(), workers, plugins):
+    finished = 0
+    with (
+        tqdm(total=total, unit="run", disable=quiet, smoothing=0.05, dynamic_ncols=True) as bar,
+        closing(engine(tasks, provenance(), workers, plugins)) as counts,
+    ):
+        for ran in counts:
             bar.update(ran)
-    return total
+            finished += ran
+        bar.update(total - finished)
+    if finished < total:
+        tqdm.write(f"{total - finished} of {total} runs were done by another process meanwhile")
+    return finished
 
 
 def _changed_plugins(infos: Iterable[Mapping[str, Any]], methods: Iterable[Method]) -> Iterator[str]:

@@ -173,7 +173,10 @@ def test_a_run_that_raises_fails_the_sweep_and_names_its_settings(tmp_path, monk
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     __import__("broken_plugin")
     given = settings(tmp_path, allocators=("uniform", "broken"), ablations=())
-    with pytest.raises(RunFailedError, match=r"broken on .*seed=[01]: ZeroDivisionError: by design"):
+    with pytest.raises(
+        RunFailedError,
+        match=r"broken on .*seed=[01]: AllocatorError: broken: _select raised ZeroDivisionError: by design",
+    ):
         sweep(given, workers=workers, plugins=["broken_plugin"])
     failed = [
         info
@@ -181,7 +184,7 @@ def test_a_run_that_raises_fails_the_sweep_and_names_its_settings(tmp_path, monk
         if (info := json.loads(path.read_text()))["status"] == "failed"
     ]
     assert failed
-    assert failed[0]["error"] == "ZeroDivisionError: by design"
+    assert failed[0]["error"].startswith("AllocatorError: broken: _select raised ZeroDivisionError: by design (")
 
 
 KILLED = (

@@ -408,6 +408,36 @@ def test_unlike_runs_of_a_study_leave_out_its_figure_only(tmp_path: Path) -> Non
     assert "but differ in saturation; put them in sweeps of their own" in made
 
 
+@pytest.mark.parametrize("names", [("first", "second"), ("first", "first")])
+def test_two_sweeps_may_share_a_cell(tmp_path: Path, names: Sequence[str]) -> None:
+    """Both are told, each under its own name (its folder where they have one name), and nothing is counted twice."""
+    laws = {"cero": power_law(1.0, -0.5), "uniform": power_law(0.1, 0.0)}
+    for place, name, horizons in zip(("a", "b"), names, ((100, 400), (400, 1600)), strict=True):
+        infos = horizon_infos(laws, horizons=horizons)
+        for info in infos:  # the ids of the two differ, as those of two experiments or of unlike detail do
+            info.update(experiment=name, run_id=f"{place}-{info['run_id']}")
+        write_infos(tmp_path / place, infos)
+    found = load_runs(tmp_path)
+    worlds = find_worlds(found.settings())
+    told = names if names[0] != names[1] else [str(tmp_path / place) for place in "ab"]
+    assert [world.title for world in worlds] == [f"Simulator: Beta(1, 1), study horizon; {name}" for name in told]
+    assert [[one.problem["num_rounds"] for one in world.settings] for world in worlds] == [[100, 400], [400, 1600]]
+    made = render(found)
+    assert made.count('data-figure="regret_horizon"') == 2
+    assert [made.count(f"<h3>Studies of {name}</h3>") for name in told] == [1, 1]
+
+
+def test_sweeps_that_add_to_one_another_are_told_together(tmp_path: Path) -> None:
+    for name, method in (("first", "cero"), ("second", "uniform")):
+        infos = horizon_infos({method: power_law(0.1, 0.0)})
+        for info in infos:
+            info["experiment"] = name
+        write_infos(tmp_path / name, infos)
+    (world,) = find_worlds(load_runs(tmp_path).settings())
+    assert world.title == "Simulator: Beta(1, 1), study horizon"
+    assert all(len(one.infos) == 6 for one in world.settings)
+
+
 def test_only_the_richest_settings_get_figures_of_their_own(tmp_path: Path) -> None:
     for number in range(5):
         write_run(tmp_path, learning_rate=number)
@@ -434,14 +464,14 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ((), "page.html", "no runs; give the folder"),
         (("nowhere",), "page.html", "no finished run in it"),
         (("study",), "none/page.html", "none does not exist; make it"),
-        (("study", "copy"), "page.html", "have the same method and seed"),
+        (("copy",), "page.html", "have the same method and seed; put them in experiments of their own"),
     ],
 )
 def test_errors_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: Sequence[str], out: str, message: str
 ) -> None:
-    write_run(tmp_path / "study")
-    write_run(tmp_path / "copy", detail=("rounds",))
+    for folder, detail in (("study", ("rounds", "evals")), ("copy", ("rounds",)), ("copy", ("rounds", "evals"))):
+        write_run(tmp_path / folder, detail=detail)
     assert main(*(tmp_path / one for one in given), out=tmp_path / out) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")

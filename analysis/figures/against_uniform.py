@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.curves import name_rows
+from analysis.curves import name_rows, rows_height
 from analysis.draw import Panel
 from analysis.heldout import BASELINE, REACHING, Comparison, accuracy_points, compare_to_uniform, no_accuracy
 from analysis.load import Runs
@@ -44,7 +44,7 @@ def panels(runs: Runs) -> list[Panel]:
     compared = compare_to_uniform(runs)
     reached = {method: found for method, found in compared.items() if not np.isnan(found.reach.estimate)}
     others = {method: found for method, found in compared.items() if method != BASELINE}
-    height = 1.2 + 0.28 * len(compared)
+    height = 1.2 + rows_height(compared, 0.28)
     differences = Panel("Final accuracy minus Uniform's", partial(_draw_differences, compared=others), height)
     shares = Panel("Responses until Uniform's final accuracy", partial(_draw_shares, compared=reached), height)
     return [differences, shares] if reached else [differences]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from analysis.board import EFFECTIVE, GAIN, STUDY, find_boards, main_scores
 from analysis.contrast import compare
-from analysis.curves import ROUNDING, name_rows
+from analysis.curves import ROUNDING, name_rows, rows_height
 from analysis.draw import Panel
 from analysis.layout import log_axis
 from analysis.load import Runs
@@ -37,7 +37,7 @@ def panels(runs: Runs) -> list[Panel]:
     least = {title: value for board in boards for title, value in board.least.items()}
     shown = {title: scores[0] for title, scores in main_scores(boards).items()}
     order = list(dict.fromkeys(method for board in boards for method in board.order))
-    height = 0.9 + 0.19 * len(order)
+    height = 0.9 + rows_height(order, 0.19)
     found = [
         Panel(title, partial(_draw, score=score, order=order, least=least.get(title)), height)
         for title, score in shown.items()

@@ -43,7 +43,7 @@ def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:
         draw_curve(axes, found, method, slope_label(own, found, "regret_per_prompt"))
         seen += found.extent
         if method == "cero":
-            draw_reference(axes, found, -0.5, "slope $-1/2$ from CERO's first point")
+            draw_reference(axes, found, -0.5, "slope \N{MINUS SIGN}1/2 from CERO's first point")
             seen += _draw_bound(axes, own)
     horizons = runs["num_rounds"].unique()
     log_axis(axes, "x", horizons, ticks=horizons)

@@ -24,7 +24,8 @@ def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
     """
     file = directory / "experiment.json"
     wanted = {"schema_version": SCHEMA_VERSION, **fixed}
-    if file.exists():
+    occupied = directory.exists() and any(not path.name.endswith(".partial") for path in directory.iterdir())
+    if file.exists():  # looked for after the others: another process may be taking the folder, with this file first
         found = read_json(file)
         differing = [
             f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now" for key in differing_keys(found, wanted)
@@ -35,7 +36,7 @@ def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
                 "choose another --name or --out, or the same settings"
             )
         return
-    if directory.exists() and any(not path.name.endswith(".partial") for path in directory.iterdir()):
+    if occupied:
         raise RecordError(f"{directory} is not empty and holds no experiment; choose another --name or --out")
     try:
         directory.mkdir(parents=True, exist_ok=True)

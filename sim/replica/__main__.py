@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cerolab.cli import launch
+from cerolab.errors import InvalidValueError
 from cerolab.records import claim_directory
+from cerolab.records.own import is_committed
 from cerolab.registry import allocator_class, import_plugins
 from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, Seeds, Workers, checked
 from sim.cell import Cell, Scenario
@@ -71,6 +73,10 @@ def replica(
     for method in recorded.methods.values():
         allocator_class(method.name)  # one that is not known is refused before the fit
     directory = out / "sim" / (name or f"replica-{recorded.experiment.removeprefix('study-')}")
+    for method in recorded.methods.values():
+        if method.plugin and is_committed(directory):
+            problem = f"is committed, and {method.name} is not built in"
+            raise InvalidValueError("name", directory.name, problem, "choose another --name")
     claim_directory(directory, {"training": recorded.experiment, "problem": recorded.problem.to_dict()})
     fit = None if refit else kept_fit(directory, recorded)
     if fit is None:

@@ -89,7 +89,7 @@ def test_the_help_of_evaluation_explains_every_setting(command):
         (["--num-rounds", "0"], "num_rounds=0 is below 1"),
         (["--prompt-template", "Solve it."], "lacks {prompt}"),
         (["--config", "nowhere.yaml"], "does not exist"),
-        (["--trl.no-such-setting", "1"], "TRL refuses"),
+        (["--trl.no-such-setting", "1"], "is no setting of TRL's GRPOConfig"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )  # fmt: skip
@@ -211,7 +211,7 @@ def test_evaluating_a_model_from_the_command_line(command, model, tmp_path):
     ("arguments", "words"),
     [
         (["--samples=-1"], "samples=-1 is below 0"),
-        (["--temperature", "0"], "temperature=0.0 is not positive"),
+        (["--temperature", "0"], "temperature=0.0 is not above 0"),
         (["--num-heldout", "0"], "num_heldout=0 leaves no question"),
         (["--model", "/no/such/folder"], "is no folder"),
         (["--prompt-template", "?"], "lacks {prompt}"),
