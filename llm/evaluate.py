@@ -18,7 +18,7 @@ from cerolab.settings import Seed, Settings
 from llm.declared import Above0, Count, DType, Positive, Questions, Text
 from llm.models import model_path
 from llm.paths import check_new_file
-from llm.prompting import check_template
+from llm.prompting import check_template, prompt_length
 from llm.tasks import check_task, has_one_text, load_evaluation
 
 HELP = """Measure a model on held-out questions: avg@n, the mean reward of n responses, and pass@n, the unbiased chance
@@ -105,6 +105,8 @@ def evaluate(settings: Annotated[EvaluateSettings, Parameter(name="*")] = Evalua
 
     task = load_evaluation(settings.task, settings.num_heldout, settings.task_seed, settings.num_train)
     model, tokenizer = load_model(settings.model, settings.dtype)
+    for question in task.heldout:
+        prompt_length(question, settings.prompt_template, tokenizer, settings.task, settings.model)
     if on_cpu():
         keep_freed_memory()
     else:

@@ -32,7 +32,7 @@ def model_path(name: str, made: bool = True) -> str:
             raise InvalidValueError("model", name, "is a folder without config.json", "give a model's folder")
         return str(folder)
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         if name.startswith((".", "/", "~")):

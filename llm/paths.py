@@ -44,6 +44,8 @@ def check_new_file(field: str, file: Path) -> None:
     folder = os.path.dirname(os.path.abspath(file))  # noqa: PTH100, PTH120
     if os.path.isdir(file):  # noqa: PTH112
         raise InvalidValueError(field, str(file), "is a folder", "name a file in it")
+    if os.path.exists(file) and not os.path.isfile(file):  # noqa: PTH110, PTH113
+        raise InvalidValueError(field, str(file), "is there, and is no plain file", "name another")
     if not os.path.isdir(folder):  # noqa: PTH112
         raise InvalidValueError(field, str(file), f"lies in {folder}, which is no folder", "make that folder first")
     if not os.access(file if os.path.exists(file) else folder, os.W_OK):  # noqa: PTH110

@@ -14,7 +14,7 @@ from cerolab.records import RunSettings, read_run
 from llm.cpu import keep_freed_memory, on_cpu
 from llm.evaluation import Evaluator
 from llm.models import load_model, weights_digest
-from llm.prompting import prompt_ids
+from llm.prompting import prompt_length
 from llm.recorder import DETAIL
 from llm.settings import TrainSettings
 from llm.tasks import Question, Task, load_evaluation, load_task
@@ -124,11 +124,7 @@ def load_fitting(text: str, settings: TrainSettings, tokenizer: Any, evaluation:
 
     def length(prompt: str) -> int:
         question = Question("", prompt, "", "")
-        try:
-            return len(prompt_ids(question, settings.prompt_template, tokenizer))
-        except Exception as error:  # each tokenizer and each chat template has its own
-            problem = f"has a prompt that the model {settings.model} cannot read ({' '.join(str(error).split())[:100]})"
-            raise InvalidValueError("task", text, problem, "give another --model, or another prompt template") from None
+        return prompt_length(question, settings.prompt_template, tokenizer, text, settings.model)
 
     return drop_long(task, length, settings.max_prompt_tokens, settings.strict)
 

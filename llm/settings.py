@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
-from cerolab import AllocationProblem
+from cerolab import AllocationProblem, make
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
 from cerolab.records.own import writable
@@ -239,13 +240,26 @@ class TrainSettings(Settings):
         """
         check_folder("out", self.out)
         import_plugins(self.plugins)
-        Method.parse(self.allocator)
+        method = Method.parse(self.allocator)
         self._check_generation()
         self._check_questions()
-        self.problem(self.num_prompts or max(self.budget, self.capacity))
+        self._check_allocator(method, self.problem(self.num_prompts or max(self.budget, self.capacity)))
         from llm.grpo_settings import check_trl  # imports TRL, which takes seconds
 
         check_trl(self)
+
+    def _check_allocator(self, method: Method, problem: AllocationProblem) -> None:
+        """Make the allocator once, for a few prompts: it knows what its options can be."""
+        options = dict(method.options)
+        if method.name == "random_matched":  # it replays a run that may not be there yet
+            return
+        num_prompts = min(problem.num_prompts, 64)
+        capacity = min(problem.capacity, num_prompts * problem.max_units)
+        budget = min(problem.budget, capacity * problem.num_rounds)
+        if method.name == "oracle":
+            options["rate"] = lambda: np.zeros(num_prompts)
+        few = replace(problem, num_prompts=num_prompts, capacity=capacity, budget=budget)
+        make(method.name, few, self.seed, **options)
 
     def _check_generation(self) -> None:
         model_path(self.model, made=False)

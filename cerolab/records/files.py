@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic_core import from_json
+
 from cerolab.errors import RecordError, RunTakenError
 
 
@@ -159,7 +161,7 @@ def read_json(path: Path) -> dict[str, Any]:
         RecordError: missing, not JSON, or no object; names the file.
     """
     try:
-        value = json.loads(path.read_text())
+        value = from_json(path.read_bytes())  # stricter than Python's own, and never too deep for it
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist; is {path.parent} a run directory?") from None
     except (ValueError, OSError, RecursionError) as error:

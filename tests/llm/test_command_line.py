@@ -193,6 +193,15 @@ def test_a_plan_for_a_model_and_data_that_are_not_here_fetches_nothing(tmp_path)
     assert "Retrying" not in done.stderr
 
 
+def test_an_evaluation_says_what_the_model_cannot_read(command, model, tmp_path):
+    file = tmp_path / "my.jsonl"
+    file.write_text(json.dumps({"question": "What is 1 + 1?", "answer": "#### 2"}) + "\n")
+    status, text = command(evaluate, "--model", model, "--task", f"gsm8k({file})")
+    assert status == 1
+    assert "has a prompt that the model" in text
+    assert "Traceback" not in text
+
+
 def test_evaluating_a_model_from_the_command_line(command, model, tmp_path):
     out = tmp_path / "scores.json"
     given = ["--model", model, "--num-train", "30", "--num-heldout", "20", "--max-new-tokens", "3"]
