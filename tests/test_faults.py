@@ -13,7 +13,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
+from analysis import style
 from analysis.load import load_runs
 from analysis.report.page import render
 from cerolab.errors import CerolabError, RecordError
@@ -265,3 +267,13 @@ def test_opening_a_record_imports_nothing_that_it_names(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_figure_that_finds_no_room_names_its_file_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write says it: without a name
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RecordError, match=rf"cannot write {tmp_path / 'regret.png'}: No space left on device"):
+        style.save(Figure(), tmp_path / "regret")
+    assert not list(tmp_path.iterdir())

@@ -84,6 +84,7 @@ def place(tmp_path, monkeypatch):
     for module in ("cerolab.records", "sim.engine"):
         monkeypatch.setattr(f"{module}.claim_directory", began)
     monkeypatch.setattr("benchmarks.measure.measure", began)
+    monkeypatch.setattr("llm.cache.made_once", began)
     return tmp_path
 
 
@@ -170,7 +171,7 @@ def ends(command, arguments, capsys):
         _ = (
             runpy.run_path(path, None, "__main__")
             if command.endswith(".py")
-            else runpy.run_module(command, None, "__main__")
+            else runpy.run_module(command, None, "__main__", alter_sys=True)
         )
         status = 0
     except SystemExit as end:
