@@ -18,6 +18,7 @@ from torch import Tensor
 from trl.trainer.utils import nanstd
 
 EPSILON = 1e-4  # TRL's, added to a standard deviation before it divides
+TINY = 1e-8  # a reward as small is none: TRL's log counts a group whose deviation is below it as one without any
 SPACING = torch.finfo(torch.float32).eps  # between float32 numbers, relative: TRL keeps rewards and weights in them
 
 
@@ -34,18 +35,19 @@ def rounding(rewards_NF: Tensor, weights_F: Tensor) -> Tensor:
     It is ``SPACING`` times the number of terms times the sum of their sizes: enough also for weights that were made to
     sum to 1 in float32.
     """
-    return SPACING * rewards_NF.size(1) * (rewards_NF.double() * weights_F.double()).abs().nansum(dim=1)
+    size_N = (rewards_NF.double() * weights_F.double()).abs().nansum(dim=1)
+    return SPACING * rewards_NF.size(1) * size_N
 
 
 def same_in_group(value_N: Tensor, rounding_N: Tensor, group_N: Tensor) -> Tensor:
-    """bool [N] or [N, F]: whether the values of a response's group differ by no more than rounding; nan ones aside.
+    """bool [N] or [N, F]: whether the values of a response's group differ by rounding, or ``TINY``, only; nan aside.
 
     Args:
         value_N: float64 [N] or [N, F].
         rounding_N: of the same shape, how far each value may be off.
         group_N: int64 [N], any ids.
     """
-    return _per_group(value_N, group_N, _width) <= 2 * _per_group(rounding_N, group_N, _most)
+    return _per_group(value_N, group_N, _width) <= 2 * _per_group(rounding_N, group_N, _most) + TINY
 
 
 def leveled_reward(rewards_NF: Tensor, weights_F: Tensor, group_N: Tensor) -> Tensor:
