@@ -112,7 +112,7 @@ def draw_points(axes: Axes, runs: pd.DataFrame, column: str, label: str) -> None
 def name_rows(axes: Axes, methods: Sequence[str]) -> None:
     """The allocators' names along the y axis in lines that fit, the first on top."""
     axes.set_yticks(range(len(methods)), [wrapped(look(method).name, _NAME) for method in methods])
-    axes.set_ylim(len(methods) - 0.5, -0.5)
+    axes.set_ylim(max(len(methods), 1) - 0.5, -0.5)
 
 
 def rows_height(methods: Iterable[str], least: float) -> float:

@@ -13,11 +13,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis.legend import LegendBelow, text_width
 from analysis.load import Runs
+from analysis.results import LARGEST
 from analysis.style import REFERENCE
 from analysis.text import wrapped
 
 PANEL_WIDTH, LEAST_WIDTH = 5.4, 7.0  # inches, of a panel and of a figure
-LARGEST = 1e100  # a number beyond it is no measurement, and none of Matplotlib's axes can hold it
 _LEAST_HEIGHT = 2.0  # inches, of a panel with its labels, a heading and a footer
 _TITLE_WIDTH = 0.85  # of the panel's, which has labels on its left
 _LINE = 0.17  # inches, of a title's or a legend's line

@@ -83,7 +83,8 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
             "" if np.isnan(slope) else Interval(slope, low, high, int(seeds)).text()
             for slope, low, high, seeds in zip(*columns, strict=True)
         ]
-    table["effective groups"] = [f"{100 * rate:.1f} %" for rate in summary["effective_group_rate"]]
+    rates = summary["effective_group_rate"]  # nan where there was no group
+    table["effective groups"] = ["" if np.isnan(rate) else f"{100 * rate:.1f} %" for rate in rates]
     table["unspent"] = [f"{percent:.2f} %" for percent in summary["unspent_percent"]]
     if summary["heldout_gain"].notna().any():
         table["held-out gain"] = ["" if np.isnan(gain) else f"{100 * gain:.2f} pp" for gain in summary["heldout_gain"]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from cerolab.checks import whole_number
 from cerolab.errors import ProtocolError, StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem
+from cerolab.text import brief
 
 STATE_SCHEMA = 1
 
@@ -30,6 +31,17 @@ class NoOptions:
 
 
 OptionsT = TypeVar("OptionsT")
+
+
+def _changed(options: Any) -> dict[str, Any]:
+    """The options that differ from their defaults, or have none."""
+    found = {}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        plain = field.default if field.default_factory is MISSING else field.default_factory()
+        if value is not plain and (isinstance(value, np.ndarray) or value != plain):
+            found[field.name] = value
+    return found
 
 
 class BaseAllocator(ABC, Generic[OptionsT]):
@@ -59,6 +71,22 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         self.remaining = problem.budget
         self.remaining_tokens = problem.token_budget
         self._pending: Allocation | None = None
+
+    def __repr__(self) -> str:
+        """``cero(price=0.3): round 12 of 100, 8,760 of 10,000 units left, 1,000 prompts, seed 0``, as ``<...>``.
+
+        Options that are as they are by default are left out.
+        """
+        problem = self.problem
+        given = ", ".join(f"{name}={brief(value)}" for name, value in _changed(self.options).items())
+        parts = [
+            f"round {self.round_index:,} of {problem.num_rounds:,}",
+            f"{self.remaining:,} of {problem.budget:,} units left",
+            *([] if self.remaining_tokens is None else [f"{self.remaining_tokens:,} of {problem.token_budget:,} tokens"]),
+            f"{problem.num_prompts:,} prompts",
+            f"seed {self.seed}",
+        ]
+        return f"<{self.name}{f'({given})' if given else ''}: {', '.join(parts)}>"
 
     # --- the part that a method writes -------------------------------------------------------------------------
 

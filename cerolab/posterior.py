@@ -25,6 +25,7 @@ from scipy.special import betaln
 from cerolab.allocation import FloatArray, IntArray
 from cerolab.checks import real_number
 from cerolab.errors import InvalidValueError, StateError
+from cerolab.text import brief
 
 Prior = tuple[float, float]
 Precision = Literal["double", "single"]
@@ -62,7 +63,7 @@ def float_type(precision: Precision) -> npt.DTypeLike:
     return np.float32 if precision == "single" else np.float64
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Posterior:
     """Discounted reward sums of every prompt under a Beta prior; binary or graded rewards.
 
@@ -88,6 +89,12 @@ class Posterior:
     def __post_init__(self) -> None:
         self.prior = checked_prior(self.prior)
         self.forgetting = checked_forgetting(self.forgetting)
+
+    def __repr__(self) -> str:
+        """``Posterior(prior=(1.0, 1.0), forgetting=1.0, num_responses=[8, 0, 4, ... 1000], reward_sum=[3, 0, 4, ...``."""
+        sums = {name: getattr(self, name) for name in ("num_responses", "reward_sum", "reward_sq_sum")}
+        texts = [f"{name}={brief(value)}" for name, value in sums.items() if value is not None]
+        return f"Posterior(prior={self.prior}, forgetting={self.forgetting}, {', '.join(texts)})"
 
     @classmethod
     def create(

@@ -10,7 +10,7 @@ from cerolab.checks import real_number, whole_number
 from cerolab.errors import InvalidValueError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AllocationProblem:
     """Sizes and limits of one horizon. Units, not responses, unless a name says otherwise.
 
@@ -80,6 +80,10 @@ class AllocationProblem:
                 f"does not pay for one unit of {self.responses_per_unit} responses of {self.max_tokens} tokens",
                 f"raise it to at least {self.most_unit_tokens}, by far more, or lower max_tokens",
             )
+
+    def __repr__(self) -> str:
+        """The settings, those of a token budget only where there is one."""
+        return f"AllocationProblem({', '.join(f'{name}={value}' for name, value in self.to_dict().items())})"
 
     @property
     def exposure_scale(self) -> float:

@@ -61,8 +61,9 @@ def horizon_charts(runs: Runs) -> list[Chart]:
         except RecordError:  # unlike runs that a mean would mix: the figure says so
             continue
         for title, group in by_population(results):
-            if len(group["num_rounds"].unique()) > 1:
-                found.append(_regret(experiment, title, group))
+            chart = _regret(experiment, title, group)
+            if chart.curves and len(group["num_rounds"].unique()) > 1:
+                found.append(chart)
     return found
 
 
