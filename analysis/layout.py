@@ -24,7 +24,7 @@ _LINE = 0.17  # inches, of a title's or a legend's line
 
 
 def make_panels(titles: Sequence[str], height: float = 3.9, columns: int = 2) -> tuple[Figure, list[Axes]]:
-    """A figure with one titled panel for each title, ``height`` inches each or a little more, in rows of ``columns``."""
+    """A figure with one titled panel for each title, ``height`` inches each or a little more, ``columns`` in a row."""
     columns = min(columns, len(titles))
     rows = -(-len(titles) // columns)
     width = max(PANEL_WIDTH * columns, LEAST_WIDTH)

@@ -70,6 +70,8 @@ class LegendBelow(Legend):
     def get_tightbbox(self, renderer: RendererBase | None = None) -> Bbox:
         """Its height, and the panel's width."""
         found, axes = super().get_tightbbox(renderer), self.axes
+        if found is None:
+            return axes.bbox.frozen()
         return Bbox.from_extents(axes.bbox.x0, found.y0, axes.bbox.x1, found.y1)
 
 
@@ -87,7 +89,7 @@ def fitting(labels: Sequence[str], room: float, most_columns: int) -> Plan:
 
 def text_width(text: str, size: float | None = None) -> float:
     """Inches of a line of text, of ``size`` points or the legend's."""
-    font = FontProperties(size=size or rcParams["legend.fontsize"])  # type: ignore[arg-type]
+    font = FontProperties(size=size or rcParams["legend.fontsize"])
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(width) * _POINT * _SLACK
 

@@ -17,8 +17,9 @@ from analysis.text import counted
 from analysis.worlds import world_title
 from cerolab.errors import RecordError
 from cerolab.records import PACKED_FILE, method_label, read_infos, read_rows, read_run
+from cerolab.records.own import committed_beside
 from cerolab.records.reader import is_partial
-from cerolab.records.settings import differing_keys
+from cerolab.records.settings import differing_keys, plugin_version
 
 RUN = ["run_id", "method", "seed"]  # in front of every table
 PROBLEM = ("num_prompts", "num_rounds", "budget", "capacity", "max_units", "responses_per_unit", "saturation")
@@ -163,9 +164,7 @@ class Runs:
 
 def experiment_names(every: Iterable[Runs]) -> dict[Path, str]:
     """What to call the experiment in each folder: its name, or the folder where two have the same name."""
-    names = {
-        folder: str(runs.infos[run_id]["experiment"]) for runs in every for run_id, folder in runs.folders.items()
-    }
+    names = {folder: str(runs.infos[run_id]["experiment"]) for runs in every for run_id, folder in runs.folders.items()}
     twice = {name for name, times in Counter(names.values()).items() if times > 1}
     return {folder: str(folder) if name in twice else name for folder, name in names.items()}
 
@@ -190,8 +189,8 @@ def load_runs(*paths: Path | str) -> Runs:
             for run_id, info in loaded.items():
                 if run_id in folders and folders[run_id].resolve() != folder.resolve():
                     raise RecordError(
-                        f"{folders[run_id]} and {folder} both hold run {run_id}: the same settings run twice, or one is "
-                        "a copy of the other; give one of them"
+                        f"{folders[run_id]} and {folder} both hold run {run_id}: the same settings run twice, or one "
+                        "is a copy of the other; give one of them"
                     )
                 infos[run_id], folders[run_id] = info, folder
             unfinished += _unfinished(folder) if name is None else ()
@@ -200,6 +199,7 @@ def load_runs(*paths: Path | str) -> Runs:
                 f"{path}: no finished run in it (neither run.json nor {PACKED_FILE}); "
                 "give the folder of a run or of an experiment, results/sim/regret_sweep say"
             )
+    infos = _told_apart(infos)
     ordered = sorted(infos)
     return Runs({i: infos[i] for i in ordered}, {i: folders[i] for i in ordered}, tuple(dict.fromkeys(unfinished)))
 
@@ -211,7 +211,11 @@ def load_setting(*paths: Path | str) -> Runs:
         RecordError: as ``load_runs``, and where runs differ in their problem or scenario, or two have the same method
             and seed; names the runs and in what they differ.
     """
-    runs = load_runs(*paths)
+    return one_setting(load_runs(*paths))
+
+
+def one_setting(runs: Runs) -> Runs:
+    """``runs`` themselves, if they may be compared with one another; raises as ``load_setting``."""
     first, *others = runs.infos
     for run_id in others:
         here, there = (
@@ -226,6 +230,38 @@ def load_setting(*paths: Path | str) -> Runs:
             )
     refuse_twice(runs)
     return runs
+
+
+def load_beside_committed(directory: Path) -> Runs:
+    """The runs of an experiment, and beside one's own (``results/own``) the committed ones of the same worlds.
+
+    Raises:
+        RecordError: as ``load_runs``.
+    """
+    committed = committed_beside(directory)
+    if committed is None:
+        return load_runs(directory)
+    both = load_runs(directory, committed)
+    worlds = {_world(info) for run_id, info in both.infos.items() if both.folders[run_id] == directory}
+    return both.only(run_id for run_id, info in both.infos.items() if _world(info) in worlds)
+
+
+def _world(info: Mapping[str, Any]) -> tuple[Any, ...]:
+    return _text(info["problem"]), _text(info["scenario"]), info["seed"]
+
+
+def _told_apart(infos: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The runs with the version of its code in a method's name, ``mine@3f2a1b``, where there are several of it."""
+    versions: dict[str, dict[str, str]] = {}  # by label and run
+    for run_id, info in infos.items():
+        version = plugin_version(info.get("plugin", {})) or "unknown"
+        versions.setdefault(method_label(info["method"], info["options"]), {})[run_id] = version
+    found = dict(infos)
+    for of_label in versions.values():
+        if len(set(of_label.values())) > 1:
+            for run_id, version in of_label.items():
+                found[run_id] = {**infos[run_id], "method": f"{infos[run_id]['method']}@{version}"}
+    return found
 
 
 def refuse_twice(runs: Runs) -> None:

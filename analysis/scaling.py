@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from analysis import style
 from analysis.command import says_errors
 from analysis.layout import legend_below, log_axis, make_panels, make_room, set_heading
 from analysis.timings import read_rounds
+from cerolab.cli import start
 
 ROOT = Path(__file__).resolve().parents[1]
 STEM = Path("figures") / "scaling"
@@ -104,4 +104,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

@@ -1,11 +1,17 @@
-"""Tasks on several processes of this machine; each process starts clean, a task that raises ends the whole."""
+"""Tasks on several processes of this machine; each process starts clean, a task that raises ends the whole.
+
+The processes end with the one that started them, however it ends: each watches a pipe whose other end is there only.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import signal
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from threading import Thread
 from typing import Any, TypeVar
 
 from cerolab.errors import InvalidValueError
@@ -32,8 +38,11 @@ def in_processes(
     initializer: Callable[..., object] | None = None,
     initargs: tuple[Any, ...] = (),
     max_tasks_per_child: int | None = None,
-) -> Iterator[ResultT]:
+) -> Generator[ResultT, None, None]:
     """The results of ``work`` on every task, in the order in which they come.
+
+    Where the caller is interrupted, or closes the generator, the processes are killed at once: what they write must be
+    crash-safe. They do not hear Ctrl-C themselves.
 
     Args:
         work, tasks: sent to the processes by pickling.
@@ -45,8 +54,10 @@ def in_processes(
         BrokenProcessPool: a process was killed.
         Whatever ``work`` raises; tasks that have not begun are dropped, and those that have are waited for.
     """
+    context = get_context("spawn")
+    watched, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer, initargs, max_tasks_per_child=max_tasks_per_child
+        workers, context, _begin, (watched, initializer, initargs), max_tasks_per_child=max_tasks_per_child
     )
     try:
         pending = {pool.submit(work, task) for task in tasks}
@@ -54,5 +65,26 @@ def in_processes(
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        held.close()
+        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        try:
+            pool.shutdown(wait=True, cancel_futures=True)
+        finally:
+            held.close()
+            watched.close()
+
+
+def _begin(watched: Connection, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+    """The first thing that a process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal's processes; the caller decides
+    Thread(target=_end_with, args=(watched,), daemon=True).start()
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def _end_with(watched: Connection) -> None:
+    """End this process once the other end of the pipe is gone: closed, or its process dead."""
+    watched.poll(None)
+    os._exit(1)

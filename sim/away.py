@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from cerolab.errors import CerolabError
-from cerolab.records import host_facts, pack_runs, place_run
-from cerolab.registry import import_plugins
+from cerolab.records import host_facts, pack_runs, place_run, write_in_turn
+from cerolab.registry import import_plugins, plugin_module
 from sim.task import RunFailedError, Task, run_task
 
 
@@ -53,23 +53,24 @@ def run_away(task: Task, stamp: Mapping[str, Any], plugins: tuple[str, ...], cod
 
 
 def bring_home(task: Task, parcel: Parcel) -> int:
-    """Put a parcel's records into the task's folder; returns the number of runs.
+    """Put a parcel's records into the task's folder; returns the number of runs, but for those finished there already.
 
     Raises:
         RunFailedError: a run of the task failed; its record, and those of the runs before it, are placed all the same.
     """
+    placed = 0
     for run_id, files in parcel.records.items():
-        place_run(task.directory, run_id, files)
+        placed += write_in_turn(partial(place_run, task.directory, run_id, files))
     if parcel.failure is not None:
         raise parcel.failure
-    return len(parcel.records)
+    return placed
 
 
 @cache
 def code_digest(plugins: tuple[str, ...] = ()) -> str:
     """Digest of the source files of cerolab, sim and the plugins, wherever they are installed."""
     digest = hashlib.sha256()
-    for module in ("cerolab", "sim", *plugins):
+    for module in ("cerolab", "sim", *map(plugin_module, plugins)):
         spec = find_spec(module)
         if spec is None or spec.origin is None:
             continue

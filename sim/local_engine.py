@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from sim.task import RunFailedError, Task, run_task, stack_tasks
 
 def run_locally(
     tasks: Sequence[Task], stamp: Mapping[str, Any], workers: int | None, plugins: Sequence[str]
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Do the tasks on ``workers`` processes of this machine, see ``sim.engine.Engine``."""
     tasks = stack_tasks(tasks, worker_count(workers))
     workers = min(worker_count(workers), len(tasks))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -42,8 +42,8 @@ class RayEngine:
 
     def __call__(
         self, tasks: Sequence[Task], stamp: Mapping[str, Any], workers: int | None, plugins: Sequence[str]
-    ) -> Iterator[int]:
-        """The number of runs of each task, in the order in which they come."""
+    ) -> Generator[int, None, None]:
+        """The number of runs done of each task, in the order in which they come."""
         import ray
 
         plugins = tuple(plugins)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cerolab import BudgetLedger, regret
-from cerolab.errors import CerolabError, InvalidValueError
+from cerolab.errors import CerolabError, InvalidValueError, RunFinishedError, RunTakenError
 from cerolab.method import Method
 from cerolab.records import RunWriter, read_run
 from cerolab.registry import allocator_class
+from cerolab.rounding import written
 from cerolab.stack import LedgerStack, Stack, StackableAllocator
 from sim.cell import Cell
 from sim.learner import least_regret
@@ -44,7 +44,11 @@ def missing_methods(
 def run_method(
     cell: Cell, method: Method, directory: Path, detail: tuple[str, ...], provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Run one method in a cell, write its record below ``directory`` and return its results."""
+    """Run one method in a cell, write its record below ``directory`` and return its results.
+
+    Raises:
+        RunFinishedError, RunTakenError: another process has finished the run, or is writing it; nothing is done.
+    """
     writer = RunWriter(directory, cell.settings(directory.name, method, detail), provenance)
     try:
         path, rewards, ledger = cell.path(), cell.rewards(), BudgetLedger(cell.start_problem)
@@ -101,10 +105,13 @@ def simulate_cells(cells: Sequence[Cell], method: Method) -> tuple[list[Outcome]
     return outcomes, ledgers, stack
 
 
-def run_stack(cells: Sequence[Cell], method: Method, directory: Path, provenance: Mapping[str, Any]) -> None:
+def run_stack(
+    cells: Sequence[Cell], method: Method, directory: Path, provenance: Mapping[str, Any]
+) -> tuple[int, list[Cell]]:
     """Run one method on several seeds of a cell at once; the records are those of ``run_method`` without detail.
 
-    A stack fails as one: runs that are not finished then are marked failed, and are done again by the next start.
+    A stack fails as one: runs that are not finished then are marked failed, and are done again by the next start. Runs
+    that another process has finished meanwhile, or is writing, are left out.
 
     Args:
         cells: which differ in their seed alone.
@@ -112,30 +119,43 @@ def run_stack(cells: Sequence[Cell], method: Method, directory: Path, provenance
         directory: ``results/sim/<experiment>``.
         provenance: of this process.
 
+    Returns:
+        (runs done, the cells whose run another process is writing).
+
     Raises:
         InvalidValueError: cells that cannot be stacked, or differ in more than their seed.
     """
-    if not all(stacks(cell, method) and replace(cell, seed=0) == replace(cells[0], seed=0) for cell in cells):
+    if not all(stacks(cell, method) and cell.any_seed() == cells[0].any_seed() for cell in cells):
         raise InvalidValueError("cells", method.name, "cannot be stacked in these cells", "use run_method")
     writers: list[RunWriter] = []
+    own: list[Cell] = []
+    taken: list[Cell] = []
     try:
         for cell in cells:
-            writers.append(RunWriter(directory, cell.settings(directory.name, method, ()), provenance))
-        outcomes, ledgers, stack = simulate_cells(cells, method)
-        for cell, outcome, ledger, row in zip(cells, outcomes, ledgers.ledgers, stack.rows, strict=True):
-            writers[0].finish(summary(cell, outcome, ledger), row.options_dict())
-            del writers[0]  # whatever comes, this run is finished
+            try:
+                writers.append(RunWriter(directory, cell.settings(directory.name, method, ()), provenance))
+                own.append(cell)
+            except RunTakenError:
+                taken.append(cell)
+            except RunFinishedError:
+                continue
+        if own:
+            outcomes, ledgers, stack = simulate_cells(own, method)
+            for cell, outcome, ledger, row in zip(own, outcomes, ledgers.ledgers, stack.rows, strict=True):
+                writers[0].finish(summary(cell, outcome, ledger), row.options_dict())
+                del writers[0]  # whatever comes, this run is finished
     except BaseException as error:
         for writer in writers:
             writer.fail(error)
         raise
+    return len(own), taken
 
 
 def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any]:
     """The numbers of a run that figures and tables read; None where a number does not exist."""
     problem = cell.problem
     optimum, kind = cell.optimum
-    lost = None if optimum is None else optimum - outcome.value
+    lost = None if optimum is None else written(optimum - outcome.value, like=optimum)
     variation: float | None = None  # of rates that the allocator moves there is no one path
     if cell.static_optimum is not None or cell.growing_optimum is not None:
         variation = 0.0
@@ -174,7 +194,17 @@ def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any
     }
     if cell.scenario.lengths != "none":
         numbers["tokens"], numbers["unspent_tokens"] = ledger.tokens, ledger.remaining_tokens
+    if cell.by_cvxpy is not None:
+        numbers |= cell.by_cvxpy.to_dict()
     if cell.with_least_regret:
         static = cell.static_optimum is not None and cell.scenario.rewards == "binary"
-        numbers["least_regret_per_prompt"] = least_regret(cell.scenario.population, problem) if static else None
-    return {key: None if isinstance(x, float) and math.isnan(x) else x for key, x in numbers.items()}
+        least = least_regret(cell.scenario.population, problem) if static else None
+        numbers["least_regret_per_prompt"] = None if least is None else written(least, like=1.0)  # of utilities
+    return {key: _recorded(x) for key, x in numbers.items()}
+
+
+def _recorded(value: Any) -> Any:
+    """A result as it is written: None for nan, numbers with the digits that are the same on every machine."""
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else written(value)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cerolab.errors import CerolabError
+from cerolab.errors import CerolabError, RunFinishedError, RunTakenError
+from cerolab.hooks import raised_at
 from cerolab.method import Method
-from cerolab.records import method_label
+from cerolab.records import method_label, write_in_turn
 from sim.cell import Cell
 from sim.runs import missing_methods, run_method, run_stack, stacks
 
@@ -59,6 +62,9 @@ class Task:
 def run_task(task: Task, stamp: Mapping[str, Any], directory: Path | None = None) -> int:
     """Do the task's runs one after the other; returns how many.
 
+    Those that another process has finished meanwhile are not done again; those that it is writing come last: they are
+    waited for, and done here should that process end without them.
+
     Args:
         task: what to run.
         stamp: the runs' provenance.
@@ -68,18 +74,43 @@ def run_task(task: Task, stamp: Mapping[str, Any], directory: Path | None = None
         RunFailedError: a run raised; names its settings and where its record is, or will be once brought home.
     """
     directory = directory or task.directory
+    done, waiting = 0, []
     for method in task.methods:
-        try:
-            if len(task.cells) > 1:
-                run_stack(task.cells, method, directory, stamp)
-            else:
-                run_method(task.cells[0], method, directory, task.detail, stamp)
-        except Exception as error:
-            one = replace(task, methods=(method,))
-            ids = [cell.settings(task.directory.name, method, task.detail).run_id for cell in task.cells]
-            records = ", ".join(str(task.directory / run_id) for run_id in ids)
-            raise RunFailedError(f"{one}: {type(error).__name__}: {error} (record: {records})") from error
-    return task.num_runs
+        with _named(replace(task, methods=(method,))):
+            ran, taken = _run(task, method, directory, stamp)
+        done += ran
+        waiting += [(cell, method) for cell in taken]
+    for cell, method in waiting:
+        with _named(replace(task, cells=(cell,), methods=(method,))):
+            done += write_in_turn(partial(run_method, cell, method, directory, task.detail, stamp))
+    return done
+
+
+def _run(task: Task, method: Method, directory: Path, stamp: Mapping[str, Any]) -> tuple[int, list[Cell]]:
+    """(runs of this method done, the cells whose run another process is writing)."""
+    if len(task.cells) > 1:
+        return run_stack(task.cells, method, directory, stamp)
+    (cell,) = task.cells
+    try:
+        run_method(cell, method, directory, task.detail, stamp)
+    except RunTakenError:
+        return 0, [cell]
+    except RunFinishedError:
+        return 0, []
+    return 1, []
+
+
+@contextmanager
+def _named(task: Task) -> Iterator[None]:
+    """Around the runs of one method: an error says which they are."""
+    try:
+        yield
+    except Exception as error:
+        (method,) = task.methods
+        ids = [cell.settings(task.directory.name, method, task.detail).run_id for cell in task.cells]
+        records = ", ".join(str(task.directory / run_id) for run_id in ids)
+        place = "" if isinstance(error, CerolabError) else f" ({raised_at(error)})"  # the others say it themselves
+        raise RunFailedError(f"{task}: {type(error).__name__}: {error}{place} (record: {records})") from error
 
 
 def stack_tasks(tasks: Sequence[Task], workers: int) -> list[Task]:
@@ -101,7 +132,7 @@ def stack_tasks(tasks: Sequence[Task], workers: int) -> list[Task]:
             out.append(replace(task, methods=tuple(alone)))
         if together:
             names = tuple(method_label(method.name, method.options) for method in together)
-            key = names, replace(cell, seed=0)
+            key = names, cell.any_seed()
             models.setdefault(key, replace(task, methods=tuple(together)))
             alike.setdefault(key, []).append(cell)
     for key, model in models.items():

@@ -124,7 +124,12 @@ def test_names_fit_into_every_figure_of_a_sweep(tmp_path: Path, number: int) -> 
 
 @pytest.mark.parametrize("number", [1, 2, 6, 12, 18])
 def test_names_fit_into_every_figure_of_a_setting(tmp_path: Path, number: int) -> None:
-    names = ["cero", "uniform", LONG, *(f"{name}_of_a_longer_name" for name in [*KNOWN, *map("own{}".format, range(8))])]
+    names = [
+        "cero",
+        "uniform",
+        LONG,
+        *(f"{name}_of_a_longer_name" for name in [*KNOWN, *map("own{}".format, range(8))]),
+    ]
     for name in names[:number]:
         write_detailed_run(tmp_path / "sim", name, (4, 4, 2, 2))
         for seed in range(2):

@@ -191,7 +191,7 @@ def _with_text_price(path):
     ("change", "message"),
     [
         ({"schema_version": 99}, "schema_version is 99"),
-        ({"problem": None}, "'problem' is missing"),
+        ({"problem": None}, "problem is missing"),
     ],
 )
 def test_a_foreign_run_json_is_named(tmp_path, change, message):

@@ -19,7 +19,7 @@ from analysis.worlds import population_title
 CAPTION = "Learning in the simulator: held-out gain and effective groups"
 NOTE = (
     "Points: mean over seeds; bars: 95 % t-interval. Beside the gain: its difference from Uniform's, paired by seed, "
-    "with a 95 % bootstrap interval."
+    "with its 95 % t-interval."
 )
 
 

@@ -19,7 +19,7 @@ __all__ = ["CAPTION", "NOTE", "missing", "panels"]
 
 CAPTION = "Cumulative regret in round units, K times regret per prompt"
 NOTE = (
-    f"{BANDS} In brackets: slope of the log mean on log K, with its 95 % bootstrap interval over seeds; flat is a "
+    f"{BANDS} In brackets: slope of the log mean on log K, with its 95 % jackknife-t interval over seeds; flat is a "
     "regret per prompt that falls like 1/K."
 )
 

@@ -16,7 +16,7 @@ from analysis.load import Runs
 from analysis.select import by_population, study_runs
 
 CAPTION = "Regret per prompt against the horizon"
-NOTE = f"{BANDS} In brackets: slope of log mean regret on log K, with its 95 % bootstrap interval over seeds."
+NOTE = f"{BANDS} In brackets: slope of log mean regret on log K, with its 95 % jackknife-t interval over seeds."
 
 
 def usable(runs: Runs) -> pd.DataFrame:

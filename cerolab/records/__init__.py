@@ -11,7 +11,7 @@ from cerolab.records.reader import Run, find_runs, read_run, read_schedule
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings, method_label
 from cerolab.records.transport import pack_runs, place_run
-from cerolab.records.writer import RunWriter
+from cerolab.records.writer import RunWriter, write_in_turn
 
 __all__ = [
     "PACKED_FILE",
@@ -33,4 +33,5 @@ __all__ = [
     "read_rows",
     "read_run",
     "read_schedule",
+    "write_in_turn",
 ]

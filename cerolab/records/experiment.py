@@ -8,6 +8,7 @@ from typing import Any
 
 from cerolab.errors import RecordError
 from cerolab.records.files import read_json, write_json
+from cerolab.records.info import checked_experiment
 from cerolab.records.schema import SCHEMA_VERSION
 from cerolab.records.settings import differing_keys
 
@@ -24,8 +25,9 @@ def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
     """
     file = directory / "experiment.json"
     wanted = {"schema_version": SCHEMA_VERSION, **fixed}
-    if file.exists():
-        found = read_json(file)
+    occupied = directory.exists() and any(not path.name.endswith(".partial") for path in directory.iterdir())
+    if file.exists():  # looked for after the others: another process may be taking the folder, with this file first
+        found = checked_experiment(read_json(file), file)
         differing = [
             f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now" for key in differing_keys(found, wanted)
         ]
@@ -35,7 +37,7 @@ def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
                 "choose another --name or --out, or the same settings"
             )
         return
-    if directory.exists() and any(not path.name.endswith(".partial") for path in directory.iterdir()):
+    if occupied:
         raise RecordError(f"{directory} is not empty and holds no experiment; choose another --name or --out")
     try:
         directory.mkdir(parents=True, exist_ok=True)

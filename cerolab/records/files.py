@@ -13,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from cerolab.errors import RecordError
+from pydantic_core import from_json
+
+from cerolab.errors import RecordError, RunTakenError
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -88,30 +90,53 @@ def _remove(aside: Path) -> None:
 class Lock:
     """A lock file held by one process at a time; the system lets go of it when the process dies.
 
+    Who lets go removes the file, which another may have opened a moment before: a lock counts only where the file that
+    is locked is still the one at ``path``, else it is tried again.
+
     Raises:
-        RecordError: another process, or another writer in this one, holds it; or it cannot be made.
+        RunTakenError: another process, or another writer in this one, holds it.
+        RecordError: it cannot be made, or the file system has no locks.
     """
 
     def __init__(self, path: Path):
         self._path = path
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        handle = None
+        while handle is None:
+            handle = _locked(path)
         self._close = weakref.finalize(self, os.close, handle)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._close()
-            raise RecordError(
-                f"{path.parent} is being written by another process; wait for it, or choose another name"
-            ) from None
 
     def release(self) -> None:
         """Let go and remove the file; more than once does nothing."""
         if self._close.alive:
             _remove(self._path)
             self._close()
+
+
+def _locked(path: Path) -> int | None:
+    """The handle of the locked file; None where it was removed before it was locked."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), path.stat()):
+            return handle
+    except BlockingIOError:
+        os.close(handle)
+        raise RunTakenError(
+            f"{path.parent} is being written by another process; wait for it, or choose another name"
+        ) from None
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # some network file systems have no locks, or have lost the service for them
+        os.close(handle)
+        raise RecordError(
+            f"cannot lock {path}: {error.strerror or error}; the file system there gives no locks, without which two "
+            "processes could write one run: choose an --out on another one, a local disk say"
+        ) from error
+    os.close(handle)
+    return None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -136,7 +161,7 @@ def read_json(path: Path) -> dict[str, Any]:
         RecordError: missing, not JSON, or no object; names the file.
     """
     try:
-        value = json.loads(path.read_text())
+        value = from_json(path.read_bytes())  # stricter than Python's own, and never too deep for it
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist; is {path.parent} a run directory?") from None
     except (ValueError, OSError, RecursionError) as error:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cerolab.errors import RecordError
 from cerolab.records.files import write_atomically
-from cerolab.records.reader import Run, checked_info, find_runs, is_partial, read_run
+from cerolab.records.info import checked_info, parsed
+from cerolab.records.reader import Run, find_runs, is_partial, read_run
 from cerolab.records.schema import TABLES, arrow_schema
 from cerolab.records.tables import damaged, read_table, write_table
 
@@ -65,10 +66,14 @@ def read_infos(directory: Path | str) -> dict[str, dict[str, Any]]:
         except KeyError:
             raise RecordError(f"{packed}: column 'run_json' is missing; is it a packed experiment?") from None
         for number, text in enumerate(texts):
+            where = f"{packed}: row {number}"
             try:
-                info = checked_info(json.loads(text), packed)
-            except ValueError as error:
-                raise RecordError(f"{packed}: row {number} cannot be read: {error}") from None
+                info = parsed(text)
+            except (TypeError, ValueError) as error:
+                raise RecordError(f"{where} cannot be read: {error}") from None
+            checked_info(info, where)
+            if info["run_id"] in infos:
+                raise RecordError(f"{where}: run_id={info['run_id']!r} stands there twice; remove one of the rows")
             infos[info["run_id"]] = info
     return infos | {run.info["run_id"]: run.info for run in _finished(directory)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from cerolab.errors import RecordError
+from cerolab.errors import RecordError, RunFinishedError
 from cerolab.records.files import Lock, make_folder, read_json, remove_folder, write_bytes
 from cerolab.records.reader import is_partial
 
@@ -27,7 +27,7 @@ def place_run(directory: Path, run_id: str, files: Mapping[str, bytes]) -> None:
     """Put a packed record below ``directory``, whole or not at all; one of the same run that is unfinished goes.
 
     Raises:
-        RecordError: the run there is finished, or another process is writing it; it stays as it is.
+        RunFinishedError, RunTakenError: the run there is finished, or another process is writing it; it stays as it is.
     """
     path = directory / run_id
 
@@ -48,7 +48,7 @@ def _remove_unfinished(path: Path) -> None:
     lock = Lock(path / ".lock")
     try:
         if read_json(path / "run.json").get("status") == "finished":
-            raise RecordError(f"{path} is finished; a finished run is never written again")
+            raise RunFinishedError(f"{path} is finished; a finished run is never written again")
         remove_folder(path)
     finally:
         lock.release()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cerolab.errors import RecordError
+from cerolab.errors import RecordError, RunFinishedError, RunTakenError
 from cerolab.records.files import Lock, cannot_write, make_folder, read_json, write_json
+from cerolab.records.own import refuse_committed
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
 from cerolab.records.tables import read_table, to_arrow, write_table
@@ -20,6 +24,9 @@ from cerolab.records.tables import read_table, to_arrow, write_table
 if TYPE_CHECKING:
     import pyarrow as pa
 
+logger = logging.getLogger(__name__)
+_SHORTEST, _LONGEST = 0.05, 5.0  # seconds between looks at a run that another process writes
+_TOLD = 10.0  # seconds after which it is said that one is waited for
 _PART_ROWS = {"rounds": 1 << 10, "groups": 1 << 17, "evals": 1 << 12, "pool": 1 << 17}
 
 
@@ -37,8 +44,10 @@ class RunWriter:
         resume_from: rounds that a checkpoint has completed; rows of later rounds are dropped.
 
     Raises:
-        RecordError: the run is finished already, its folder holds a run with other settings, or another process is
-            writing it.
+        RunFinishedError: the run is finished already.
+        RunTakenError: another process is writing it.
+        RecordError: its folder holds a run with other settings, or the allocator is not built in and the folder holds
+            committed records.
     """
 
     def __init__(
@@ -47,6 +56,7 @@ class RunWriter:
         for table in settings.detail:
             if table not in TABLES:
                 raise RecordError(f"detail names table {table!r}; known: {', '.join(TABLES)}")
+        refuse_committed(Path(directory), settings)
         self.path = Path(directory) / settings.run_id
         self.settings = settings
         self._rows: dict[str, dict[str, list[np.ndarray]]] = {table: {} for table in settings.detail}
@@ -98,7 +108,7 @@ class RunWriter:
             if found.get(key) != mine:
                 raise RecordError(f"{self.path} holds a run with {key}={found.get(key)!r}, not {mine!r}; move it away")
         if found.get("status") == "finished":
-            raise RecordError(f"{self.path} is finished; a finished run is never written again")
+            raise RunFinishedError(f"{self.path} is finished; a finished run is never written again")
         self._info["started"] = found.get("started", self._info["started"])
         self._info["resumed"] = [*found.get("resumed", []), {"at": _now(), "round": resume_from}]
         for table in TABLES:
@@ -181,13 +191,34 @@ class RunWriter:
         self._lock.release()
 
     def fail(self, error: BaseException) -> None:
-        """Mark the run failed, with the reason; it may be started again."""
+        """Mark the run failed, with the reason and its traceback; it may be started again."""
         self._info |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        self._info["traceback"] = "".join(format_exception(error))
         try:
             with suppress(RecordError):  # where nothing can be written, ``error`` is the one to hear of
                 write_json(self.path / "run.json", self._info)
         finally:
             self._lock.release()
+
+
+def write_in_turn(write: Callable[[], object]) -> bool:
+    """Do ``write``, which writes a run, as soon as no other process writes the same one.
+
+    Returns:
+        Whether it was done; False where the other process has finished the run, which is then as good.
+    """
+    pause, waited = _SHORTEST, 0.0
+    while True:
+        try:
+            write()
+            return True
+        except RunFinishedError:
+            return False
+        except RunTakenError as taken:
+            if waited <= _TOLD < waited + pause:
+                logger.warning("%s; waiting for it", str(taken).partition(";")[0])
+            time.sleep(pause)
+            waited, pause = waited + pause, min(1.5 * pause, _LONGEST)
 
 
 def _now() -> str:
