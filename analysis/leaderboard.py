@@ -182,16 +182,20 @@ def _best_rank(board: Board) -> str:
 
 
 def _above_least(board: Board) -> str:
-    """How near the best of each scenario is to the least regret of any learner."""
-    ratios = {}
+    """How near the best of each scenario is to the least regret of any learner; what it means to lie below."""
+    ratios, seeds = {}, set()
     for title, least in board.least.items():
         if (lead := board.leads.get(title)) is not None and least > 0:
             ratios[title] = lead.own / least
+            seeds.add(lead.num_seeds)
     if not ratios:
         return ""
     low, high = min(ratios.values()), max(ratios.values())
     span = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
-    return f"On static rates the lowest regret is {span} times the least that any learner can have."
+    luck = ""
+    if float(f"{low:.2f}") < 1.0:
+        luck = f" Below 1 is luck: the least bounds the average over all pools, not the mean of {min(seeds)} of them."
+    return f"On static rates the lowest regret is {span} times the least that any learner can have.{luck}"
 
 
 def _correlations(boards: Sequence[Board]) -> Iterator[str]:

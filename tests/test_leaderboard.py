@@ -111,6 +111,20 @@ def test_sentences_say_who_wins_and_where_metrics_disagree(runs: Runs) -> None:
     assert not any("correlation" in one or "mean rank" in one for one in told)  # over two scenarios
 
 
+def test_a_mean_below_the_bound_on_means_is_called_luck(tmp_path: Path) -> None:
+    infos = [
+        make_info(method, seed, study="leaderboard", regret_per_prompt=regret * (1 + seed),
+                  least_regret_per_prompt=0.01)
+        for method, regret in (("resolve", 0.006), ("uniform", 0.02))
+        for seed in range(2)
+    ]  # fmt: skip
+    told = sentences(load_runs(write_infos(tmp_path, infos)))
+    assert told[1] == (
+        "On static rates the lowest regret is 0.90 times the least that any learner can have. Below 1 is luck: the "
+        "least bounds the average over all pools, not the mean of 2 of them."
+    )
+
+
 def test_over_four_scenarios_a_mean_rank_is_told_and_what_each_scenario_does_to_it(tmp_path: Path) -> None:
     regrets = {"resolve": (1, 1, 1, 3), "cero": (2, 2, 2, 1), "uniform": (3, 3, 3, 2)}
     infos = [
