@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +28,11 @@ REACHING = (
 )
 
 
+@lru_cache(maxsize=8)
 def accuracy_points(runs: Runs) -> pd.DataFrame:
     """Held-out accuracy after so many responses: the mean over questions, in percent, of every run.
+
+    Every figure of a setting asks for it: the answer is kept, do not change it in place.
 
     Columns: run_id, method, seed, stage, responses, accuracy. The stage is the number of rounds completed, and K at a
     run's last evaluation, also where its budget ran out before. A stage that not all seeds of a method have is left

@@ -76,6 +76,15 @@ def mean_interval(values: npt.ArrayLike) -> Interval:
     return combined([(1.0, values)])
 
 
+def mean_intervals(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """``mean_interval`` of every row of [P, S] known values: the means [P], and halves of the intervals [P]."""
+    values_PS = np.asarray(values, np.float64)
+    means, count = values_PS.mean(axis=1), values_PS.shape[1]
+    if count < 2:
+        return means, np.full(means.shape, _NONE)
+    return means, special.stdtrit(count - 1, 0.5 + LEVEL / 2) * np.sqrt(values_PS.var(axis=1, ddof=1) / count)
+
+
 def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike) -> Interval:
     """Mean of first - second, seed by seed [S]; a seed that lacks one of them is left out.
 

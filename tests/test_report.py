@@ -394,6 +394,14 @@ def test_settings_seeds_and_versions_are_named(page: str) -> None:
         assert text in origin
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_bar_says_how_far_it_is(runs: Runs, capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
+    render(runs, quiet)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert ("report: 100%|" in shown.err) is not quiet
+
+
 def test_text_of_records_is_no_markup(tmp_path: Path) -> None:
     write_run(tmp_path, "cero", model="<script>alert(1)</script>")
     made = render(load_runs(tmp_path))
@@ -472,7 +480,7 @@ def test_errors_are_one_line(
 ) -> None:
     for folder, detail in (("study", ("rounds", "evals")), ("copy", ("rounds",)), ("copy", ("rounds", "evals"))):
         write_run(tmp_path / folder, detail=detail)
-    assert main(*(tmp_path / one for one in given), out=tmp_path / out) == 1
+    assert main(*(tmp_path / one for one in given), out=tmp_path / out, quiet=True) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +57,8 @@ class World:
         return [*tally.lines(self.verdicts), *([f"Nothing to compare where {'; '.join(alone)}."] if alone else [])]
 
 
-def find_worlds(settings: Iterable[Runs]) -> list[World]:
-    """The settings judged, trainings first, then the simulator's studies.
+def find_worlds(settings: Iterable[Runs], judged: Callable[[], object] = lambda: None) -> list[World]:
+    """The settings judged, trainings first, then the simulator's studies; calls ``judged`` after each setting.
 
     A world that two experiments have the same runs of is a world in each of them: none is counted twice.
     """
@@ -75,7 +75,11 @@ def find_worlds(settings: Iterable[Runs]) -> list[World]:
     for key in sorted(groups):
         ordered = sorted(groups[key], key=_place)
         title = key[-1] if len(ordered) > 1 else setting_title(ordered[0])
-        found.append(World(title, ordered, setting_labels(ordered), [judge(runs) for runs in ordered]))
+        verdicts = []
+        for runs in ordered:
+            verdicts.append(judge(runs))
+            judged()
+        found.append(World(title, ordered, setting_labels(ordered), verdicts))
     return found
 
 
