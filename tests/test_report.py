@@ -500,10 +500,11 @@ addEventListener("load", () => setTimeout(() => {
   const places = [...document.querySelectorAll(".chart")];
   const seen = { drawn: places.map((place) => inside(place).filter((e) => e.tagName === "CANVAS").length > 0) };
   const plot = Bokeh.documents[0].roots()[0];
-  const names = called(places[0], "bk-item");
-  seen.names = names.map((e) => e.textContent);
-  names[0].dispatchEvent(new PointerEvent("pointerdown"));
+  const names = [...places[0].closest("figure").querySelectorAll(".legend button")];
+  seen.names = names.map((e) => e.textContent.trim());
+  names[0].click();
   seen.visible = plot.renderers.map((renderer) => renderer.visible);
+  seen.pressed = names.map((e) => e.ariaPressed);
   const button = document.querySelector("#tables th:nth-child(4) button");
   const column = () => [...button.closest("table").tBodies[0].rows].map((row) => row.cells[3].textContent);
   button.click();
@@ -560,6 +561,7 @@ def test_a_reader_can_explore_it(browser: str, page: str, tmp_path: Path) -> Non
     assert seen["drawn"] == [True] * 4
     assert seen["names"] == ["CERO", "Uniform", "Random-matched"]
     assert seen["visible"] == [False] * 3 + [True] * 6
+    assert seen["pressed"] == ["false", "true", "true"]
     assert seen["up"] == ["30.00 ± 0.00", "40.00 ± 9.94", "60.00 ± 12.42"]
     assert seen["down"] == seen["up"][::-1]
     assert {"Uniform", "24", "30", "30 to 30"} <= {text.strip() for text in seen["shown"] if text}
@@ -576,3 +578,53 @@ def test_it_is_drawn(browser: str, page: str, tmp_path: Path, width: int) -> Non
     dark = (pixels.min(axis=2) < 0.5).mean(axis=1)
     assert 0.005 < dark.mean() < 0.3, "blank or black"
     assert (dark[-600:] > 0).mean() > 0.3, "nothing far down the page"
+
+
+# What a phone shows: every table scrolled to its end, then where the names and the legends are.
+PHONE = """
+<script>
+addEventListener("load", () => setTimeout(() => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  const seen = { page: document.documentElement.scrollWidth, names: [], legends: [] };
+  for (const place of document.querySelectorAll(".scroll")) {
+    const cell = place.querySelector("td.named");
+    place.scrollLeft = 1e6;
+    const box = cell.getBoundingClientRect();
+    seen.names.push([place.scrollLeft > 0, box.left, box.right]);
+  }
+  for (const button of document.querySelectorAll(".legend button")) {
+    const box = button.getBoundingClientRect();
+    seen.legends.push([box.left, box.right]);
+  }
+  document.title = JSON.stringify(seen);
+}, 1000));
+</script>
+"""
+
+
+def test_on_a_phone_names_stay_in_sight_and_legends_are_whole(browser: str, tmp_path: Path) -> None:
+    """At 390 pixels, with an allocator of many options."""
+    options = {"catch_up": True, "forgetting": 0.95, "price": 0.25, "prior": "pool"}
+    infos = [
+        make_info(method, seed, num_rounds=horizon, options=given, regret_per_prompt=0.1 / (1 + seed) / horizon)
+        for method, given in (("cero", options), ("uniform", {}), ("cero", {}))
+        for seed in range(2)
+        for horizon in (100, 400)
+    ]
+    made = render(load_runs(write_infos(tmp_path / "sweep", infos)))
+    phone = '<iframe style="width:390px;height:844px;border:0" srcdoc="'
+    framed = made.replace("</body>", f"{PHONE}</body>").replace("&", "&amp;").replace('"', "&quot;")
+    asks = "<script>setTimeout(() => document.title = frames[0].document.title, 4000)</script>"
+    (tmp_path / "phone.html").write_text(f'<!DOCTYPE html><meta charset="utf-8"><body>{phone}{framed}"></iframe>{asks}')
+    dom, _ = visit(browser, tmp_path / "phone.html", "--dump-dom", "--window-size=800,900")
+    title = re.search(r"<title>(\{.*\})</title>", dom)
+    assert title, "the page did not answer"
+    seen = json.loads(title[1].replace("&quot;", '"'))
+    assert seen["page"] <= 390
+    assert any(scrolled for scrolled, _, _ in seen["names"])
+    for _, left, right in seen["names"]:
+        assert 0 <= left
+        assert right <= 0.7 * 390
+    assert len(seen["legends"]) == 3
+    for left, right in seen["legends"]:
+        assert 0 <= left < right <= 390

@@ -18,7 +18,7 @@ from analysis.layout import describe
 from analysis.load import Runs
 from analysis.offline import offline_check
 from analysis.report.charts import horizon_charts, setting_charts
-from analysis.report.explorer import embedded, library
+from analysis.report.explorer import embedded, legend, library
 from analysis.report.origins import notes, origins
 from analysis.report.pictures import num_figures, richest, setting_galleries, study_galleries
 from analysis.report.settings import World, by_experiment, find_worlds, setting_title
@@ -36,6 +36,12 @@ class Table:
     title: str
     rows: pd.DataFrame
     note: str = ""
+
+    @property
+    def named(self) -> int:
+        """The column that says whose numbers a row holds: that of the allocators, else the first."""
+        columns = list(self.rows.columns)
+        return columns.index("allocator") if "allocator" in columns else 0
 
     @cached_property
     def numeric(self) -> list[bool]:
@@ -83,6 +89,7 @@ def render(runs: Runs, quiet: bool = True) -> str:
         tables=text_tables,
         origins=origins(settings),
         table=Table,
+        legend=legend,
     )
 
 
