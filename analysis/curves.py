@@ -51,7 +51,8 @@ class Curve:
 def curve(runs: pd.DataFrame, point: str, x: str, y: str) -> Curve:
     """The curve of column ``y`` against the mean of column ``x`` over the runs with equal column ``point``."""
     counts = runs[point].value_counts()
-    if counts.size and counts.min() == counts.max() and runs[[point, x, y]].notna().to_numpy().all():  # as many seeds at every point
+    complete = bool(runs[[point, x, y]].notna().to_numpy().all())
+    if counts.size and counts.min() == counts.max() and complete:  # as many seeds at every point: all at once
         ordered = runs.sort_values(point, kind="stable")
         x_P, y_PS = ordered[x].to_numpy(np.float64), ordered[y].to_numpy(np.float64)
         x_P = x_P.reshape(counts.size, -1).mean(axis=1)

@@ -16,6 +16,7 @@ from cerolab.records.settings import plugin_version
 from cerolab.registry import import_plugins
 from cerolab.workers import worker_count
 from sim.cell import Cell
+from sim.footprint import announcement
 from sim.local_engine import run_locally
 from sim.runs import missing_methods
 from sim.task import Task
@@ -135,6 +136,8 @@ def run_cells(
         tqdm.write(f"{skipped} of {total + skipped} runs are done already")
     for line in _changed_plugins(infos.values(), [method for task in tasks for method in task.methods]):
         tqdm.write(line)
+    if said := announcement([(task.cells[0].problem, len(task.methods)) for task in tasks], detail):
+        tqdm.write(said)
     if not tasks:
         return 0
     finished = 0

@@ -623,7 +623,7 @@ def test_on_a_phone_names_stay_in_sight_and_legends_are_whole(browser: str, tmp_
     assert seen["page"] <= 390
     assert any(scrolled for scrolled, _, _ in seen["names"])
     for _, left, right in seen["names"]:
-        assert 0 <= left
+        assert left >= 0
         assert right <= 0.7 * 390
     assert len(seen["legends"]) == 3
     for left, right in seen["legends"]:
