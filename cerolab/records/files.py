@@ -154,6 +154,15 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_atomically(path, lambda stream: stream.write(content))
 
 
+def parsed(content: bytes | str) -> Any:
+    """JSON as Python values, by a reader that is stricter than Python's own: no half of a surrogate pair.
+
+    Raises:
+        ValueError: no JSON, or nested deeper than 200 levels.
+    """
+    return from_json(content)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -161,10 +170,10 @@ def read_json(path: Path) -> dict[str, Any]:
         RecordError: missing, not JSON, or no object; names the file.
     """
     try:
-        value = from_json(path.read_bytes())  # stricter than Python's own, and never too deep for it
+        value = parsed(path.read_bytes())
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist; is {path.parent} a run directory?") from None
-    except (ValueError, OSError, RecursionError) as error:
+    except (ValueError, OSError) as error:
         raise RecordError(f"{path} cannot be read as JSON: {error}; {remedy(path.parent)}") from None
     if not isinstance(value, dict):
         raise RecordError(f"{path} holds no JSON object")

@@ -1,4 +1,4 @@
-"""What stands in run.json and experiment.json, declared once; what is read is checked against it, and what is written.
+"""What stands in run.json and experiment.json, declared once; what is read is checked against it.
 
 Settings, results and keys that are not named here may be any JSON, so that a record of a later version still loads.
 """
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter, ValidationError
-from pydantic_core import from_json
 
 from cerolab.errors import RecordError
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 
 _INT64 = 2**63 - 1
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]  # of a folder
-Text = Annotated[str, StringConstraints(max_length=100_000)]
+_LONGEST = 100_000  # characters of a text
+Text = Annotated[str, StringConstraints(max_length=_LONGEST)]
 Whole = Annotated[int, Field(ge=-_INT64, le=_INT64)]
 Size = Annotated[int, Field(ge=1, le=_INT64)]
 Count = Annotated[int, Field(ge=0, le=_INT64)]
@@ -155,13 +155,9 @@ _WORDS = {
 }
 
 
-def parsed(content: bytes | str) -> Any:
-    """JSON as Python values; nothing that is no JSON is let through, no half of a surrogate pair either.
-
-    Raises:
-        ValueError: no JSON, or nested deeper than 200 levels.
-    """
-    return from_json(content)
+def text(words: str) -> str:
+    """What a record can hold of an error: its end where it is too long, since there stands what was raised last."""
+    return words.encode("utf-8", "backslashreplace").decode()[-_LONGEST:]
 
 
 def checked_info(info: Any, where: object) -> dict[str, Any]:
@@ -170,9 +166,7 @@ def checked_info(info: Any, where: object) -> dict[str, Any]:
     Raises:
         RecordError: names the file and the field.
     """
-    _check(_RUN, info, where, "is it a run record?")
-    checked: dict[str, Any] = info
-    return checked
+    return _checked(_RUN, info, where, "is it a run record?")
 
 
 def checked_experiment(info: Any, where: Path) -> dict[str, Any]:
@@ -181,15 +175,13 @@ def checked_experiment(info: Any, where: Path) -> dict[str, Any]:
     Raises:
         RecordError: names the file and the field.
     """
-    _check(_EXPERIMENT, info, where, "is it the folder of an experiment?")
-    checked: dict[str, Any] = info
-    return checked
+    return _checked(_EXPERIMENT, info, where, "is it the folder of an experiment?")
 
 
 _RUN, _EXPERIMENT = TypeAdapter(RunInfo), TypeAdapter(ExperimentInfo)
 
 
-def _check(kind: TypeAdapter[Any], info: Any, where: object, question: str) -> None:
+def _checked(kind: TypeAdapter[Any], info: Any, where: object, question: str) -> dict[str, Any]:
     if not isinstance(info, dict):
         raise RecordError(f"{where} holds no JSON object; {question}")
     version = info.get("schema_version")
@@ -199,6 +191,7 @@ def _check(kind: TypeAdapter[Any], info: Any, where: object, question: str) -> N
         kind.validate_python(info)
     except ValidationError as invalid:
         raise RecordError(f"{where}: {_explained(invalid)}; {question}") from None
+    return info
 
 
 def _explained(invalid: ValidationError) -> str:

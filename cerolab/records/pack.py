@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cerolab.errors import RecordError
-from cerolab.records.files import write_atomically
-from cerolab.records.info import checked_info, parsed
+from cerolab.records.files import parsed, write_atomically
+from cerolab.records.info import checked_info
 from cerolab.records.reader import Run, find_runs, is_partial, read_run
 from cerolab.records.schema import TABLES, arrow_schema
 from cerolab.records.tables import damaged, read_table, write_table

@@ -16,6 +16,7 @@ import numpy as np
 
 from cerolab.errors import RecordError, RunFinishedError, RunTakenError
 from cerolab.records.files import Lock, cannot_write, make_folder, read_json, write_json
+from cerolab.records.info import text
 from cerolab.records.own import refuse_committed
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
@@ -192,8 +193,8 @@ class RunWriter:
 
     def fail(self, error: BaseException) -> None:
         """Mark the run failed, with the reason and its traceback; it may be started again."""
-        self._info |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-        self._info["traceback"] = "".join(format_exception(error))
+        self._info |= {"status": "failed", "error": text(f"{type(error).__name__}: {error}")}
+        self._info["traceback"] = text("".join(format_exception(error)))
         try:
             with suppress(RecordError):  # where nothing can be written, ``error`` is the one to hear of
                 write_json(self.path / "run.json", self._info)
