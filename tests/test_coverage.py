@@ -22,6 +22,7 @@ from analysis.statistics import (
     holm,
     mean_interval,
     paired_difference,
+    ratio_of_means,
     welch_difference,
 )
 from analysis.verdict import judge_scores
@@ -60,6 +61,18 @@ def test_welchs_interval_covers_with_unequal_spread(first: int, second: int) -> 
     rng = np.random.default_rng(first)
     covered = coverage(lambda: welch_difference(rng.normal(1.0, 1.0, first), rng.normal(0.0, 3.0, second)), 1.0, 5_000)
     assert covered > 0.94 - slack(LEVEL, 3_000)
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("spread", [0.1, 0.3])
+def test_the_interval_of_a_ratio_of_means_covers(seeds: int, spread: float) -> None:
+    """Of samples that are not paired, as seconds of trainings are."""
+    rng = np.random.default_rng(seeds)
+
+    def one() -> Interval:
+        return ratio_of_means(1.2 * rng.normal(1.0, spread, seeds), rng.normal(1.0, spread, seeds))
+
+    assert abs(coverage(one, 1.2, 3_000) - LEVEL) < 0.01 + slack(LEVEL, 3_000)
 
 
 @pytest.mark.parametrize("seeds", SEEDS)
