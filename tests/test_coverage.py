@@ -13,6 +13,8 @@ import pytest
 
 from analysis.board import Board
 from analysis.contrast import FAMILY_LEVEL, compare, corrected
+from analysis.curves import Curve
+from analysis.heldout import share_needed, smoothed
 from analysis.scores import Score
 from analysis.statistics import (
     LEVEL,
@@ -85,6 +87,53 @@ def test_the_interval_of_a_slope_covers(seeds: int) -> None:
         return fit_slope(HORIZONS, HORIZONS**-0.5 * np.exp(level + noise))
 
     assert coverage(one, -0.5, 2_000) > 0.94 - slack(LEVEL, 2_000)
+
+
+RESPONSES = np.linspace(0.0, 48_000.0, 11)
+
+
+def accuracy_curves(rng: np.random.Generator, seeds: int, speed: float, luck_S: FloatArray) -> list[Curve]:
+    """Held-out accuracies that rise from 20 % by some 20 points, each seed at a speed of its own, smoothed as always.
+
+    An evaluation is off by half a point, a seed's end by its luck; seeds' speeds differ by a tenth.
+    """
+    speed_S1 = speed * np.exp(0.1 * rng.normal(size=(seeds, 1)))
+    rising_SP = (1.0 - np.exp(-speed_S1 * RESPONSES / RESPONSES[-1])) / (1.0 - np.exp(-2.0))
+    rising_SP = 20.0 + 20.0 * rising_SP + 0.5 * rng.normal(size=rising_SP.shape)
+    rising_SP += luck_S[:, None] * RESPONSES / RESPONSES[-1]
+    runs = pd.DataFrame({"run_id": np.repeat(np.arange(seeds), RESPONSES.size), "accuracy": rising_SP.ravel()})
+    smooth_SP = smoothed(runs)["accuracy"].to_numpy().reshape(rising_SP.shape)
+    return [Curve(RESPONSES, row, row, row) for row in smooth_SP]
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize(
+    ("speed", "truth", "least"),
+    [(4.0, 0.51, (0.92, 0.92, 0.92)), (2.5, 0.81, (0.91, 0.90, 0.91)), (2.0, 0.95, (0.77, 0.81, 0.86))],
+)
+def test_the_interval_of_the_share_of_responses_covers(
+    speed: float, truth: float, least: tuple[float, ...], joint: bool
+) -> None:
+    """ "Uniform's final accuracy after 50 +- 10 % of its responses", against what 4,000 seeds of each give.
+
+    Joint: a seed's luck is the same for both. An allocator as fast as uniform has most seeds cut off at 100 %, and
+    an interval that covers less, as ``share_needed`` says.
+    """
+    rng, many = np.random.default_rng(0), 4_000
+    luck_S = 0.5 * rng.normal(size=many)
+    uniform = accuracy_curves(rng, many, 2.0, luck_S)
+    own = accuracy_curves(rng, many, speed, luck_S if joint else 0.5 * rng.normal(size=many))
+    level = float(np.mean([line.mean[-1] for line in uniform]))
+    whole = float(np.mean([min(line.first_reaches(level) / RESPONSES[-1], 1.0) for line in own]))
+    assert whole == pytest.approx(truth, abs=0.02)
+    for seeds, at_least in zip(SEEDS, least, strict=True):
+
+        def one(seeds: int = seeds) -> Interval:
+            first, second = rng.integers(0, many, (2, seeds))
+            second = first if joint else second
+            return share_needed([own[seed] for seed in first], [uniform[seed] for seed in second], joint)[0]
+
+        assert at_least < coverage(one, whole, 400) < 0.99
 
 
 def p_values(values_SA: FloatArray, paired: bool) -> list[float]:
