@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis.board import Board
-from analysis.contrast import FAMILY_LEVEL, compare, corrected
+from analysis.contrast import FAMILY_LEVEL, Standing, compare, corrected
 from analysis.curves import Curve
 from analysis.heldout import share_needed, smoothed
 from analysis.scores import Score
@@ -27,7 +27,7 @@ from analysis.statistics import (
     ratio_of_means,
     welch_difference,
 )
-from analysis.verdict import judge_scores
+from analysis.verdict import Case, judge
 
 SEEDS = (3, 5, 10)
 HORIZONS = np.array([50.0, 100, 200, 500, 1000])
@@ -182,13 +182,27 @@ def test_a_verdict_corrects_all_that_it_says_of_a_score() -> None:
     values = pd.DataFrame(rng.normal(0.0, 1.0, (5, 9)) + 0.4 * np.arange(9), columns=NAMES)
     for paired in (True, False):
         score = Score("accuracy", values, paired=paired)
-        found = judge_scores([score], NAMES).contrasts
+        found = judge([Case([score], NAMES)])[0].contrasts
         alone = p_values(values.to_numpy(), paired)
         top, following = values.drop(columns="uniform").mean().sort_values(ascending=False).index[:2]
         lead = compare(score, str(top), str(following))
         assert lead is not None
         assert [one.adjusted for one in found] == pytest.approx(holm([*alone, lead.adjusted])[:-1])
         assert [one.mean.p_value for one in found] == pytest.approx(alone)
+
+
+def test_what_a_world_says_of_its_settings_is_false_in_one_of_twenty() -> None:
+    """Five settings of three equal allocators: ahead or behind is counted over settings, and in any of them false."""
+    rng, repeats = np.random.default_rng(0), 400
+    false = {"together": 0, "each by itself": 0}
+    for _ in range(repeats):
+        values = (pd.DataFrame(rng.normal(0.0, 1.0, (5, 3)), columns=NAMES[:3]) for _ in range(5))
+        cases = [Case([Score("accuracy", one)], NAMES[:3]) for one in values]
+        for how, verdicts in (("together", judge(cases)), ("each by itself", [judge([case])[0] for case in cases])):
+            standings = {one.standing for verdict in verdicts for one in verdict.contrasts}
+            false[how] += bool(standings & {Standing.AHEAD, Standing.BEHIND})
+    assert false["together"] / repeats <= 0.05 + slack(0.05, repeats)
+    assert false["each by itself"] / repeats > 0.12
 
 
 def test_bold_numbers_are_corrected_for_all_scenarios() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cerolab import AllocationProblem
+from cerolab.errors import RecordError
 from sim.engine import run_experiment
 from sim.footprint import announcement, table_bytes
+from sim.regret_sweep import regret_sweep
 from sim.sweep_settings import DETAIL, SweepSettings
 
 PROBLEM = AllocationProblem(
@@ -48,6 +51,30 @@ def test_the_largest_table_is_named_and_what_is_left_without_it() -> None:
     assert announcement([(PROBLEM, 1000)], ["groups"]) == "tables of 1,000 runs: about 3.5 GB, groups 3.5 GB of it"
     assert announcement([(PROBLEM, 1000)], []) == ""
     assert announcement([(PROBLEM, 4)], DETAIL) == ""
+
+
+def test_a_dry_run_says_what_would_be_written_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = SweepSettings(
+        name="tiny", out=tmp_path, allocators=("uniform", "cero"), seeds=2, populations=("beta(1, 1)",),
+        num_prompts=50_000, horizons=(500,), pool_sizes=(), drifts=(), dynamics=(), detail=("rounds", "groups"),
+    )  # fmt: skip
+    regret_sweep(settings, dry_run=True)
+    assert capsys.readouterr().out.splitlines() == [
+        "tables of 4 runs: about 350 MB, groups 350 MB of it; a detail without groups would take about 1 MB",
+        f"4 runs to do, in {tmp_path / 'sim' / 'tiny'}",
+    ]
+    assert not list(tmp_path.iterdir())
+    small = replace(settings, num_prompts=10, horizons=(5,))
+    run_experiment(small, small.detail, workers=1, quiet=True)
+    regret_sweep(replace(small, seeds=3), dry_run=True)
+    assert capsys.readouterr().out.splitlines() == [
+        "4 of 6 runs are done already",
+        f"2 runs to do, in {tmp_path / 'sim' / 'tiny'}",
+    ]
+    with pytest.raises(RecordError, match="holds an experiment with other settings"):
+        regret_sweep(replace(small, num_prompts=11), dry_run=True)
 
 
 def test_it_is_said_before_the_work(
