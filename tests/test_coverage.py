@@ -193,7 +193,7 @@ def test_a_verdict_corrects_all_that_it_says_of_a_score() -> None:
 
 def test_what_a_world_says_of_its_settings_is_false_in_one_of_twenty() -> None:
     """Five settings of three equal allocators: ahead or behind is counted over settings, and in any of them false."""
-    rng, repeats = np.random.default_rng(0), 400
+    rng, repeats = np.random.default_rng(0), 100
     false = {"together": 0, "each by itself": 0}
     for _ in range(repeats):
         values = (pd.DataFrame(rng.normal(0.0, 1.0, (5, 3)), columns=NAMES[:3]) for _ in range(5))
