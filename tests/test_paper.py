@@ -182,6 +182,7 @@ def test_the_ratio_of_costs_does_not_pair_trainings(tmp_path: Path) -> None:
     parts = np.array([0.04, 2 / 3 * np.square(others - others.mean()).sum()])
     half = np.sqrt(parts.sum()) * stats.t.ppf(0.975, parts.sum() ** 2 / (parts[0] ** 2 + parts[1] ** 2 / 2))
     assert (found.estimate, found.half, found.num_seeds) == pytest.approx((2.2, half, 2))
+    assert np.isnan(found.p_value)
     table = mechanisms([runs])
     assert table.cells.set_index("quantity").loc[COST_RATIO, runs.title] == f"2.20 ± {half:.2f}"
     assert table.numbers.query("quantity == @COST_RATIO")["half"].tolist()[1:] == pytest.approx([half])
