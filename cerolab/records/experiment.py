@@ -8,6 +8,7 @@ from typing import Any
 
 from cerolab.errors import RecordError
 from cerolab.records.files import read_json, write_json
+from cerolab.records.info import checked_experiment
 from cerolab.records.schema import SCHEMA_VERSION
 from cerolab.records.settings import differing_keys
 
@@ -26,7 +27,7 @@ def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
     wanted = {"schema_version": SCHEMA_VERSION, **fixed}
     occupied = directory.exists() and any(not path.name.endswith(".partial") for path in directory.iterdir())
     if file.exists():  # looked for after the others: another process may be taking the folder, with this file first
-        found = read_json(file)
+        found = checked_experiment(read_json(file), file)
         differing = [
             f"{key}: {found.get(key)!r} there, {wanted.get(key)!r} now" for key in differing_keys(found, wanted)
         ]

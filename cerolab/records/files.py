@@ -158,11 +158,13 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         RecordError: missing, not JSON, or no object; names the file.
     """
+    from pydantic_core import from_json  # stricter than json: no nan, no half characters, no depth without end
+
     try:
-        value = json.loads(path.read_text())
+        value = from_json(path.read_bytes(), allow_inf_nan=False)
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist; is {path.parent} a run directory?") from None
-    except (ValueError, OSError, RecursionError) as error:
+    except (ValueError, OSError) as error:
         raise RecordError(f"{path} cannot be read as JSON: {error}; {remedy(path.parent)}") from None
     if not isinstance(value, dict):
         raise RecordError(f"{path} holds no JSON object")

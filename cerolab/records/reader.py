@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cerolab.allocation import Allocation
 from cerolab.errors import RecordError
 from cerolab.records.files import read_json
-from cerolab.records.schema import INFO_KEYS, SCHEMA_VERSION
+from cerolab.records.info import checked_info
 from cerolab.records.settings import method_label
 from cerolab.records.tables import read_table
 
@@ -44,21 +44,6 @@ class Run:
         return read_table(self.path / f"{name}.parquet", name).to_pandas()
 
 
-def checked_info(info: dict[str, Any], where: object) -> dict[str, Any]:
-    """``info`` itself, if it is a run.json of this schema version.
-
-    Raises:
-        RecordError: names the file and what is wrong.
-    """
-    version = info.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise RecordError(f"{where}: schema_version is {version!r}, this cerolab reads {SCHEMA_VERSION}")
-    for key in INFO_KEYS:
-        if key not in info:
-            raise RecordError(f"{where}: {key!r} is missing; is it a run record?")
-    return info
-
-
 def read_run(path: Path | str, unfinished: bool = False) -> Run:
     """Open a run directory.
 
@@ -67,10 +52,17 @@ def read_run(path: Path | str, unfinished: bool = False) -> Run:
         unfinished: accept a run that is still running or was killed; its tables cannot be read.
 
     Raises:
-        RecordError: missing, foreign, damaged, of another schema version, or not finished.
+        RecordError: missing, foreign, damaged, of another schema version, in a folder that is not named after its
+            run, or not finished.
     """
     path = Path(path)
     info = checked_info(read_json(path / "run.json"), path / "run.json")
+    folder = path.absolute().name
+    if info["run_id"] != folder:
+        raise RecordError(
+            f"{path / 'run.json'} is of run {info['run_id']}, its folder is named {folder}: a copy, or renamed; "
+            "remove it, or give the folder its name back"
+        )
     if info["status"] != "finished" and not unfinished:
         raise RecordError(f"{path}: the run is not finished (status {info['status']!r}); resume it first")
     return Run(path, info)

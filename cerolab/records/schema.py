@@ -9,24 +9,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
-INFO_KEYS = (
-    "schema_version",
-    "source",
-    "experiment",
-    "run_id",
-    "method",
-    "options",
-    "problem",
-    "seed",
-    "scenario",
-    "detail",
-    "provenance",
-    "started",
-    "finished",
-    "status",
-    "results",
-)
-
 NUM_BINS = 20  # of predicted success rate, for selection lift and calibration
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from cerolab.errors import RecordError, RunFinishedError, RunTakenError
 from cerolab.records.files import Lock, cannot_write, make_folder, read_json, write_json
+from cerolab.records.info import checked_info
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
 from cerolab.records.tables import read_table, to_arrow, write_table
@@ -67,6 +68,7 @@ class RunWriter:
             "status": "running",
             "results": {},
         }
+        checked_info(self._info, self.path / "run.json")  # what is written can be read
         created = not self.path.exists() and self._create()
         self._lock = Lock(self.path / ".lock")
         try:
@@ -99,7 +101,7 @@ class RunWriter:
             raise RecordError(f"{self.path} exists, but holds no run record; move it away")
         for partial in self.path.rglob(".*.partial"):  # left by a kill in the middle of a write
             partial.unlink()
-        found = read_json(self.path / "run.json")
+        found = checked_info(read_json(self.path / "run.json"), self.path / "run.json")
         for key, mine in self.settings.to_dict().items():
             if found.get(key) != mine:
                 raise RecordError(f"{self.path} holds a run with {key}={found.get(key)!r}, not {mine!r}; move it away")
@@ -176,6 +178,7 @@ class RunWriter:
             write_table(self.path / f"{table}.parquet", self.so_far(table))
         self._info |= {"status": "finished", "finished": _now(), "results": dict(results)}
         self._info["resolved_options"] = dict(resolved_options or self.settings.options)
+        checked_info(self._info, self.path / "run.json")
         write_json(self.path / "run.json", self._info)
         for table in self.settings.detail:
             shutil.rmtree(self.path / f"{table}.parts", ignore_errors=True)
