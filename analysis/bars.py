@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from analysis.board import REGRET, Board, find_boards
 from analysis.layout import describe
 from analysis.load import Runs
+from analysis.statistics import PLUS_MINUS, Interval, fit_slope, mean_interval
 from analysis.tables import to_markdown
 from cerolab.errors import RecordError
 
@@ -30,22 +30,23 @@ def bars_table(runs_of_K: Mapping[int, Runs]) -> str:
     for title in first.scores:
         if title not in second.scores:
             raise RecordError(f"K = {long}: no runs of {title}; make them with `make bars`")
-        (cero_short, resolve_short), (cero_long, resolve_long) = (_means(board, title) for board in (first, second))
-        decade = math.log(long / short)
+        (cero_short, resolve_short), (cero_long, resolve_long) = (_values(board, title) for board in (first, second))
+        cero_end = mean_interval(cero_long)
         rows.append(
             {
                 "success rates": title,
-                f"CERO, K = {short}": _text(cero_short),
-                f"Resolve, K = {short}": _text(resolve_short),
-                f"CERO, K = {long}": _text(cero_long),
-                "a third of it": _text(cero_long / 3.0),
-                f"Resolve, K = {long}": _text(resolve_long),
-                "least of any learner": _text(second.least[title]),
-                "slope of CERO": f"{math.log(cero_long / cero_short) / decade:.2f}",
-                "slope of Resolve": f"{math.log(resolve_long / resolve_short) / decade:.2f}",
+                f"CERO, K = {short}": mean_interval(cero_short).plus_minus(5),
+                f"Resolve, K = {short}": mean_interval(resolve_short).plus_minus(5),
+                f"CERO, K = {long}": cero_end.plus_minus(5),
+                "a third of it": cero_end.scaled(1 / 3).plus_minus(5),
+                f"Resolve, K = {long}": mean_interval(resolve_long).plus_minus(5),
+                "least of any learner": f"{second.least[title]:.5f}",
+                "slope of CERO": _slope((short, cero_short), (long, cero_long)).text(),
+                "slope of Resolve": _slope((short, resolve_short), (long, resolve_long)).text(),
             }
         )
-    return f"{to_markdown(pd.DataFrame(rows))}\n\nRegret per prompt, means over seeds; {describe(runs_of_K[long])}."
+    meaning = f"Regret per prompt, means over seeds; {PLUS_MINUS}; brackets: 95 % jackknife-t interval of a slope"
+    return f"{to_markdown(pd.DataFrame(rows))}\n\n{meaning}; {describe(runs_of_K[long])}."
 
 
 def _regret(num_rounds: int, runs: Runs) -> Board:
@@ -55,13 +56,16 @@ def _regret(num_rounds: int, runs: Runs) -> Board:
     return board
 
 
-def _means(board: Board, title: str) -> list[float]:
-    values = board.scores[title].values.mean()
+def _values(board: Board, title: str) -> list[pd.Series[float]]:
+    """Regrets by seed of each of ``METHODS``."""
+    values = board.scores[title].values
     for method in METHODS:
         if method not in values:
             raise RecordError(f"{title}: no run of {method!r}; make it with `make bars`")
-    return [float(values[method]) for method in METHODS]
+    return [values[method].dropna() for method in METHODS]
 
 
-def _text(regret: float) -> str:
-    return f"{regret:.4f}"
+def _slope(*points: tuple[int, pd.Series[float]]) -> Interval:
+    """Of log mean regret on log K, over the seeds that ran at both horizons."""
+    table = pd.DataFrame(dict(points)).dropna()
+    return fit_slope(table.columns.to_numpy(), table.to_numpy())

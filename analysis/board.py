@@ -8,7 +8,8 @@ from functools import cached_property
 
 import pandas as pd
 
-from analysis.contrast import Contrast, compare
+from analysis.contrast import Contrast, compare, corrected
+from analysis.curves import ROUNDING
 from analysis.load import Runs, refuse_twice
 from analysis.results import results_frame
 from analysis.scores import Score
@@ -20,6 +21,7 @@ from cerolab.errors import RecordError
 STUDY = "leaderboard"
 REGRET, GAIN, EFFECTIVE = "regret per prompt", "held-out accuracy gain", "effective-group rate"
 
+FEWEST_RANKED = 4  # scenarios; the order by a mean rank over fewer hangs on each of them
 _KINDS = ("static", "growing", "drift", "shift", "learning")
 
 
@@ -68,10 +70,33 @@ class Board:
         total = sum((score.values for score in each[1:]), start=each[0].values)
         return Score(self.name, total / len(each), each[0].higher_is_better, each[0].percent, each[0].baselines)
 
-    def lead(self, title: str) -> Contrast | None:
-        """The best usable allocator of a scenario against the next; None where there are not two with common seeds."""
-        ranked = self.ranks[title].sort_values(kind="stable").index
-        return compare(self.scores[title], str(ranked[0]), str(ranked[1])) if len(ranked) > 1 else None
+    @cached_property
+    def ranked(self) -> bool:
+        """Whether there are so many scenarios that a mean rank says something."""
+        return len(self.scores) >= FEWEST_RANKED
+
+    @cached_property
+    def first_without(self) -> dict[str, str]:
+        """Who has the best mean rank when one scenario is left out, by its title; of equals who is first with it."""
+        first, found = str(self.mean_ranks.index[0]), {}
+        for title in self.scores:
+            means = self.ranks.drop(columns=title).mean(axis=1)
+            found[title] = first if means[first] <= means.min() + ROUNDING else str(means.idxmin())
+        return found
+
+    @cached_property
+    def leads(self) -> dict[str, Contrast]:
+        """The best usable allocator of each scenario against the next, corrected over the scenarios.
+
+        A scenario without two that can be compared is left out.
+        """
+        found = {}
+        for title, score in self.scores.items():
+            ranked = self.ranks[title].dropna().sort_values(kind="stable").index
+            lead = compare(score, str(ranked[0]), str(ranked[1])) if len(ranked) > 1 else None
+            if lead is not None:
+                found[title] = lead
+        return dict(zip(found, corrected(found.values()), strict=True))
 
 
 def find_settings(runs: Runs) -> dict[str, Runs]:

@@ -1,49 +1,54 @@
-"""One allocator against another: the paired difference over seeds, and what may be claimed from it.
+"""One allocator against another: the difference of their means over seeds, and what may be claimed from it.
 
-A claim needs two or more seeds that both have. "Ahead" and "behind" are said where both the paired-bootstrap interval
-and Student's t-interval of the mean difference exclude zero, "leaning" where only one of them does.
+Runs that share their luck are compared seed by seed, others by Welch's t, see ``Score.paired``. "Ahead" and "behind"
+are said where the p-value is at most 5 % after Holm's correction for all contrasts of a family (``corrected``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+
+import numpy as np
 
 from analysis.curves import ROUNDING
 from analysis.scores import Score
-from analysis.statistics import Interval, mean_interval, paired_difference
+from analysis.statistics import Interval, holm, paired_difference, welch_difference
 from analysis.style import look
 
+FAMILY_LEVEL = 0.05  # chance of any false claim among the contrasts of a family
 RULE = (
-    "Ahead and behind: over the seeds that both have, the 95 % paired-bootstrap interval and the 95 % t-interval of "
-    "the mean difference both exclude zero. Leaning: only one of them does, a weak sign: with few seeds the "
-    "bootstrap's interval is too narrow, so that two seeds of equals lean half of the time, and three a quarter. One "
-    "seed: no claim. Nothing is corrected for making several comparisons."
+    "Ahead and behind: a t-test shows a difference of the means over seeds, at 5 % for all contrasts of a verdict in "
+    "one score together (every allocator against the baseline, and in the score that decides the best two against "
+    "each other): p-values are those after Holm's correction. Simulated runs of a seed share prompts and coins and "
+    "are paired; trainings share no luck and are compared by Welch's test. Intervals are 95 % t-intervals, each by "
+    "itself and corrected for nothing: one may exclude zero where nothing is claimed. No difference shown is not "
+    "shown to be equal: the interval says how large a difference may be. One seed: no claim. Over several settings "
+    "each is corrected by itself: of twenty without any difference one has a false claim, on average."
 )
 
 
 class Standing(IntEnum):
     """Of one allocator against another, from worst to best."""
 
-    BEHIND = -2
-    LEANS_BEHIND = -1
+    BEHIND = -1
     NOT_SHOWN = 0
-    LEANS_AHEAD = 1
-    AHEAD = 2
+    AHEAD = 1
     ONE_SEED = 9
 
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """One allocator against another in one score, over the seeds that both have.
+    """One allocator against another in one score.
 
     Attributes:
         score: what is compared.
         method, other: the allocators.
-        own, others: their means over these seeds.
-        mean: mean difference, own minus others, with Student's t-interval.
-        bootstrapped: the same with the paired-bootstrap interval.
+        own, others: their means, over the seeds that both have where they are paired.
+        mean: difference of the means, own minus others, with its t-interval and p-value.
+        adjusted: the p-value after correction for the family that the contrast belongs to; alone, its own. nan: one
+            seed.
     """
 
     score: Score
@@ -52,17 +57,16 @@ class Contrast:
     own: float
     others: float
     mean: Interval
-    bootstrapped: Interval
+    adjusted: float
 
     @property
     def standing(self) -> Standing:
         """How sure it is which of the two is better."""
-        if self.num_seeds < 2:
+        if np.isnan(self.adjusted):
             return Standing.ONE_SEED
-        if abs(self.advantage) < ROUNDING:
+        if self.adjusted > FAMILY_LEVEL:
             return Standing.NOT_SHOWN
-        sure = sum(interval.low > 0 or interval.high < 0 for interval in (self.mean, self.bootstrapped))
-        return Standing(sure if self.advantage > 0 else -sure)
+        return Standing.AHEAD if self.advantage > 0 else Standing.BEHIND
 
     @property
     def advantage(self) -> float:
@@ -71,7 +75,7 @@ class Contrast:
 
     @property
     def num_seeds(self) -> int:
-        """Seeds that both have."""
+        """Seeds behind the difference: that both have; of trainings, the fewer."""
         return self.mean.num_seeds
 
     @property
@@ -102,13 +106,11 @@ class Contrast:
         seeds = f"{self.num_seeds} seeds"
         claim = {
             Standing.BEHIND: f"{name} is behind {other} in {score.name}",
-            Standing.LEANS_BEHIND: f"{name} leans behind {other} in {score.name}",
             Standing.NOT_SHOWN: f"{name} and {other}: no difference in {score.name} that {seeds} can show",
-            Standing.LEANS_AHEAD: f"{name} leans ahead of {other} in {score.name}",
             Standing.AHEAD: f"{name} is ahead of {other} in {score.name}",
         }[self.standing]
-        intervals = f"t-interval {score.span(self.mean)}, bootstrap {score.span(self.bootstrapped)}"
-        return f"{claim}: {self.values}, difference {self.difference} ({intervals}; {seeds})."
+        told = f"95 % t-interval {score.span(self.mean)}; {probability(self.adjusted)} after correction; {seeds}"
+        return f"{claim}: {self.values}, difference {self.difference} ({told})."
 
     def aside(self) -> str:
         """The same in few words, higher or lower and not better or worse, for a score that does not decide."""
@@ -117,27 +119,40 @@ class Contrast:
 
     @property
     def way(self) -> str:
-        """``higher``, ``leaning lower``, ``no difference shown``."""
+        """``higher``, ``lower``, ``no difference shown``."""
         if self.standing is Standing.NOT_SHOWN:
             return "no difference shown"
-        way = "higher" if self.mean.estimate > 0 else "lower"
-        return way if abs(self.standing) == abs(Standing.AHEAD) else f"leaning {way}"
+        return "higher" if self.mean.estimate > 0 else "lower"
 
     def disagrees(self, other: Contrast) -> bool:
-        """Whether ``method`` is better in one of two scores and worse in the other, leaning at least."""
+        """Whether ``method`` is better in one of two scores and worse in the other."""
         return Standing.ONE_SEED not in (self.standing, other.standing) and self.standing * other.standing < 0
 
 
 def compare(score: Score, method: str, other: str) -> Contrast | None:
-    """Two allocators over the seeds that both have; None where there is no such seed."""
+    """Two allocators, corrected for no other contrast; None where one has no seed, or where pairs share none."""
     if not {method, other} <= set(score.values.columns):
         return None
-    pairs = score.values[[method, other]].dropna()
-    if pairs.empty:
+    values = score.values[[method, other]]
+    own, others = (values.dropna()[name] if score.paired else values[name].dropna() for name in (method, other))
+    if own.empty or others.empty:
         return None
-    own, others = (pairs[name].to_numpy() for name in (method, other))
-    mean, bootstrapped = mean_interval(own - others), paired_difference(own, others)
-    return Contrast(score, method, other, float(own.mean()), float(others.mean()), mean, bootstrapped)
+    mean = (paired_difference if score.paired else welch_difference)(own.to_numpy(), others.to_numpy())
+    # What is zero up to rounding has no spread to test it against.
+    p_value = 1.0 if abs(mean.estimate) < ROUNDING and mean.num_seeds > 1 else mean.p_value
+    return Contrast(score, method, other, float(own.mean()), float(others.mean()), mean, p_value)
+
+
+def corrected(family: Iterable[Contrast]) -> list[Contrast]:
+    """The contrasts of a family with p-values after Holm's correction: any false claim among them has a chance of 5 %.
+
+    A family is what one table or verdict says of one score. That the best two were chosen by the same numbers asks for
+    no correction of its own: between equals the contrast of the largest mean with the next is significant no more often
+    than that of two alone (Gutmann & Maymin 1987).
+    """
+    found = list(family)
+    adjusted = holm(one.adjusted for one in found)
+    return [replace(one, adjusted=float(value)) for one, value in zip(found, adjusted, strict=True)]
 
 
 def best_first(contrasts: Iterable[Contrast], standing: Standing) -> list[Contrast]:
@@ -148,7 +163,7 @@ def best_first(contrasts: Iterable[Contrast], standing: Standing) -> list[Contra
 
 
 def in_sentences(score: str, claims: Sequence[str]) -> str:
-    """Claims without capital and full stop, one after the other: ``In regret per prompt, a is ahead. B leans``."""
+    """Claims without capital and full stop, as sentences: ``In regret per prompt, a is ahead. B is behind`` ..."""
     later = [f" {claim[0].upper()}{claim[1:]}." for claim in claims[1:]]
     return f"In {score}, {claims[0]}.{''.join(later)}"
 
@@ -156,3 +171,8 @@ def in_sentences(score: str, claims: Sequence[str]) -> str:
 def listed(words: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def probability(p_value: float) -> str:
+    """``p = 0.013``, with two significant digits down to ``p < 0.001``."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"

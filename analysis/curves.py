@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,10 @@ from matplotlib.axes import Axes
 
 from analysis.statistics import FloatArray, Interval, fit_slope, mean_interval
 from analysis.style import Look, in_order, look
+from analysis.text import wrapped
 
 ROUNDING = 1e-9  # regret below this is the rounding error of two equal sums
+_NAME, _LINE = 26, 0.145  # characters and inches of a line of a name beside a panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,15 @@ def draw_points(axes: Axes, runs: pd.DataFrame, column: str, label: str) -> None
 
 
 def name_rows(axes: Axes, methods: Sequence[str]) -> None:
-    """The allocators' names along the y axis, the first on top."""
-    axes.set_yticks(range(len(methods)), [look(method).name for method in methods])
-    axes.set_ylim(len(methods) - 0.5, -0.5)
+    """The allocators' names along the y axis in lines that fit, the first on top."""
+    axes.set_yticks(range(len(methods)), [wrapped(look(method).name, _NAME) for method in methods])
+    axes.set_ylim(max(len(methods), 1) - 0.5, -0.5)
+
+
+def rows_height(methods: Iterable[str], least: float) -> float:
+    """Inches of ``name_rows``: ``least`` a row, more where a name takes several lines."""
+    lines = [wrapped(look(method).name, _NAME).count("\n") + 1 for method in methods]
+    return len(lines) * max(least, _LINE * max(lines, default=1))
 
 
 def horizon_slope(runs: pd.DataFrame, y: str) -> Interval:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import style
-from analysis.layout import describe, make_panels, set_heading
+from analysis.layout import describe, make_panels, make_room, set_heading
 from analysis.load import Runs
 from cerolab.errors import RecordError
 
@@ -63,6 +63,7 @@ def draw(figure: FigureModule, settings: Sequence[Runs]) -> Figure:
         )
         for place, (_, panel) in zip(axes, found, strict=True):
             panel.paint(place)
+        make_room(made, axes)
         set_heading(made, figure.CAPTION, footer(figure, settings))
     return made
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.optimize import isotonic_regression
 
 from analysis.curves import Curve, curve
 from analysis.load import RUN, Runs
-from analysis.statistics import Interval, mean_interval, paired_difference
+from analysis.statistics import NO_INTERVAL, FloatArray, IntArray, Interval, combined, jackknife
 from analysis.style import in_order
 
 BASELINE = "uniform"
@@ -16,6 +20,11 @@ OVERALL = "all"  # the suite: mean over all questions; the problem: mean of the 
 MACRO = "macro"  # the suite: mean over suites
 _COLUMNS = ("round", "responses_spent", "suite", "problem", "samples", "avg_at_n", "pass_at_n")
 _EXACT_PASS = 16  # n of pass@n where success rates are known exactly, see the record's schema
+REACHING = (
+    "Responses to Uniform's accuracy: a seed's curve is smoothed by the best increasing fit (isotonic regression) and "
+    "taken straight between evaluations; where it reaches the mean of Uniform's seeds, smoothed alike, at the end, in "
+    "% of Uniform's responses. A seed that never does counts as 100 %."
+)
 
 
 def accuracy_points(runs: Runs) -> pd.DataFrame:
@@ -68,53 +77,102 @@ def no_accuracy(runs: Runs) -> str:
     return "no held-out evaluation was recorded" if accuracy_points(runs).empty else ""
 
 
+def smoothed(points: pd.DataFrame) -> pd.DataFrame:
+    """``accuracy_points`` with each run's accuracies replaced by their best increasing fit.
+
+    The first crossing of a curve that goes up and down comes too early; an increasing one crosses once.
+    """
+    fits = points.groupby("run_id", sort=False)["accuracy"].transform(lambda of_run: isotonic_regression(of_run).x)
+    return points.assign(accuracy=fits)
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A method beside uniform, over the seeds that both have.
+    """A method beside uniform.
 
     Attributes:
-        differences: final accuracy minus uniform's, percentage points, by seed.
-        responses: after so many the method's mean curve first reaches uniform's final mean accuracy; infinite if it
-            never does, nan where uniform ends no higher than it began: then there is nothing to reach.
-        share: the same as a share of the responses that uniform spent.
+        own, uniform: final accuracies in percent by seed; of runs that are paired those of the seeds that both have.
+        paired: whether runs of a seed share their luck, see ``Score.paired``.
+        reach: share of uniform's responses after which the method has uniform's final accuracy, mean over its seeds,
+            with a jackknife-t interval, into which goes how sure uniform's accuracy is. A seed that does not reach it
+            counts as 1: a mean restricted to the budget. nan where uniform ends no higher than it began: then there is
+            nothing to reach.
+        reached: seeds that reach it.
     """
 
-    differences: pd.Series[float]
-    responses: float
-    share: float
+    own: pd.Series[float]
+    uniform: pd.Series[float]
+    paired: bool
+    reach: Interval = NO_INTERVAL
+    reached: int = 0
+
+    @property
+    def terms(self) -> list[tuple[float, npt.ArrayLike]]:
+        """The difference to uniform as a sum over independent samples, see ``statistics.combined``."""
+        return [(1.0, self.own - self.uniform)] if self.paired else [(1.0, self.own), (-1.0, self.uniform)]
 
     @property
     def mean(self) -> Interval:
-        """Mean difference with Student's t-interval over seeds."""
-        return mean_interval(self.differences.to_numpy())
+        """Difference of the final accuracies, own minus uniform's, percentage points."""
+        return combined(self.terms)
 
     @property
-    def bootstrapped(self) -> Interval:
-        """Mean difference with the paired-bootstrap interval over seeds, with few seeds narrower than it should be."""
-        return paired_difference(self.differences.to_numpy(), [0.0] * len(self.differences))
+    def deviations(self) -> FloatArray:
+        """Of each seed: final accuracy minus that of uniform's same seed where they are paired, else its mean."""
+        uniform = self.uniform.to_numpy(np.float64)
+        return self.own.to_numpy(np.float64) - (uniform if self.paired else uniform.mean())
 
 
-def compare_to_uniform(points: pd.DataFrame) -> dict[str, Comparison]:
-    """Every method that has seeds in common with uniform, uniform itself too; empty where there is no uniform.
+def compare_to_uniform(runs: Runs) -> dict[str, Comparison]:
+    """Every method beside uniform, uniform itself too; empty where there is no uniform.
 
-    Args:
-        points: from ``accuracy_points``.
+    Runs of the simulator are compared over the seeds that both have, and a method without any is left out.
     """
+    points, paired = accuracy_points(runs), runs.source == "sim"
     final = points[~points.duplicated("run_id", keep="last")].pivot_table(
         index="seed", columns="method", values="accuracy"
     )
+    increasing = smoothed(points)
     found = {}
     for method in in_order(final.columns) if BASELINE in final else ():
-        pairs = final[[method]].assign(uniform=final[BASELINE]).dropna()
-        if pairs.empty:
+        own, uniform = final[method].dropna(), final[BASELINE].dropna()
+        if paired:
+            shared = own.index.intersection(uniform.index)
+            own, uniform = own.loc[shared], uniform.loc[shared]
+        if own.empty:
             continue
-        paired = points[points["seed"].isin(pairs.index)]
-        uniform = mean_curve(paired, BASELINE)
-        responses = float("nan")
-        if uniform.mean[-1] > uniform.mean[0]:
-            responses = mean_curve(paired, method).first_reaches(float(uniform.mean[-1]))
-        found[method] = Comparison(pairs[method] - pairs["uniform"], responses, responses / float(uniform.x[-1]))
+        begins = points[(points["method"] == BASELINE) & points["seed"].isin(uniform.index)].groupby("seed")["accuracy"]
+        reach, reached = NO_INTERVAL, 0
+        if uniform.mean() > begins.first().mean():
+            curves, uniforms = (
+                _curves(increasing, name, seeds.index) for name, seeds in ((method, own), (BASELINE, uniform))
+            )
+            reach, reached = _reach(curves, uniforms, joint=paired or method == BASELINE)
+        found[method] = Comparison(own, uniform, paired, reach, reached)
     return found
+
+
+def _curves(points: pd.DataFrame, method: str, seeds: pd.Index) -> list[Curve]:
+    """One a seed, in the order of ``seeds``."""
+    by_seed = dict(iter(points[points["method"] == method].groupby("seed")))
+    return [curve(by_seed[seed], "stage", "responses", "accuracy") for seed in seeds]
+
+
+def _reach(own: Sequence[Curve], uniform: Sequence[Curve], joint: bool) -> tuple[Interval, int]:
+    """``Comparison.reach`` and ``reached``; ``joint``: the two share their seeds, and one is left out of both."""
+    ends_S = np.array([line.mean[-1] for line in uniform])
+    all_S = np.array([line.x[-1] for line in uniform])
+
+    def needed(of_own: IntArray, of_uniform: IntArray) -> FloatArray:
+        level = float(ends_S[of_uniform].mean())
+        return np.array([own[seed].first_reaches(level) for seed in of_own]) / all_S[of_uniform].mean()
+
+    def share(of_own: IntArray, of_uniform: IntArray | None = None) -> float:
+        return float(np.minimum(needed(of_own, of_own if of_uniform is None else of_uniform), 1.0).mean())
+
+    counts = (len(own),) if joint else (len(own), len(uniform))
+    reached = int(np.isfinite(needed(np.arange(len(own)), np.arange(len(uniform)))).sum())
+    return jackknife(share, *counts), reached
 
 
 def _whole(runs: Runs) -> pd.DataFrame:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,19 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from analysis.text import counted
 from analysis.worlds import world_title
 from cerolab.errors import RecordError
 from cerolab.records import PACKED_FILE, method_label, read_infos, read_rows, read_run
+from cerolab.records.own import committed_beside
 from cerolab.records.reader import is_partial
-from cerolab.records.settings import differing_keys
+from cerolab.records.settings import differing_keys, plugin_version
 
 RUN = ["run_id", "method", "seed"]  # in front of every table
 PROBLEM = ("num_prompts", "num_rounds", "budget", "capacity", "max_units", "responses_per_unit", "saturation")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Runs:
     """Finished runs, sorted by run id.
 
@@ -30,12 +33,29 @@ class Runs:
         infos: run.json of each, by run id.
         folders: the experiment that each stands in, by run id.
         unfinished: ids of the runs beside them that are running, were stopped or failed.
+        apart: the experiment that ``settings`` parted these runs from another one by; "" where it did not need to.
     """
 
     infos: Mapping[str, Mapping[str, Any]]
     folders: Mapping[str, Path]
     unfinished: tuple[str, ...] = ()
-    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+    apart: str = ""
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """``Runs(2,160 runs of 6 allocators, seeds 0 to 9, in 66 settings; results/sim/regret_sweep)``."""
+        if not self.infos:
+            return "Runs(none)"
+        places = list(dict.fromkeys(str(folder) for folder in self.folders.values()))
+        others = f" and {len(places) - 1} other folders" if len(places) > 1 else ""
+        methods, seeds = self.frame["method"].nunique(), self.frame["seed"].nunique()
+        parts = [
+            counted(len(self.infos), "run") + f" of {counted(methods, 'allocator')}",
+            counted(seeds, "seed"),
+            counted(len(self._grouped()), "setting"),
+            *([f"{len(self.unfinished)} not finished"] if self.unfinished else []),
+        ]
+        return f"Runs({', '.join(parts)}; {places[0]}{others})"
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -71,7 +91,8 @@ class Runs:
         """Some of these runs."""
         wanted = set(run_ids)
         chosen = [run_id for run_id in self.infos if run_id in wanted]
-        return Runs({i: self.infos[i] for i in chosen}, {i: self.folders[i] for i in chosen}, self.unfinished)
+        infos, folders = {i: self.infos[i] for i in chosen}, {i: self.folders[i] for i in chosen}
+        return Runs(infos, folders, self.unfinished, self.apart)
 
     def study(self, name: str) -> Runs:
         """The runs of a study of a sweep."""
@@ -80,15 +101,31 @@ class Runs:
     def settings(self) -> list[Runs]:
         """Split into runs that may be compared: of one source, problem and scenario, hence of unlike method and seed.
 
+        Where two experiments have the same method and seed in a setting, it is a setting in each of them, ``apart``.
         Simulator first, then by title and size.
         """
+        groups, names = self._grouped(), experiment_names([self])
+        found = []
+        for key in sorted(groups):
+            whole = self.only(groups[key])
+            twice = whole.frame.duplicated(["method", "seed"]).any() and len(whole._by_folder()) > 1
+            found += whole._parted(names) if twice else [whole]
+        return found
+
+    def _grouped(self) -> dict[tuple[Any, ...], list[str]]:
+        """Run ids by source, problem and scenario; the keys sort."""
         groups: dict[tuple[Any, ...], list[str]] = {}
         for run_id, info in self.infos.items():
             sizes = [info["problem"].get(size, 0) for size in ("num_prompts", "num_rounds")]
             texts = [_text(info[part]) for part in ("problem", "scenario")]
             key = (info["source"] != "sim", world_title(info), *sizes, *texts)
             groups.setdefault(key, []).append(run_id)
-        return [self.only(groups[key]) for key in sorted(groups)]
+        return groups
+
+    def _parted(self, names: Mapping[Path, str]) -> list[Runs]:
+        """The runs of each experiment."""
+        parts = sorted(self._by_folder().items(), key=lambda part: names[part[0]])
+        return [replace(self.only(ids), apart=names[folder]) for folder, ids in parts]
 
     @property
     def problem(self) -> dict[str, Any]:
@@ -107,9 +144,10 @@ class Runs:
 
     @property
     def title(self) -> str:
-        """The world as the title of a panel; where there are several, the source alone."""
+        """The world as the title of a panel; where there are several, the source alone. Ends with ``apart``, if any."""
         titles = {world_title(info) for info in self.infos.values()}
-        return titles.pop() if len(titles) == 1 else world_title(next(iter(self.infos.values()))).partition(":")[0]
+        title = titles.pop() if len(titles) == 1 else world_title(next(iter(self.infos.values()))).partition(":")[0]
+        return f"{title}; {self.apart}" if self.apart else title
 
     def where(self, run_id: str) -> Path:
         """Where a run's record stands: its own folder, or a row of the packed table."""
@@ -122,6 +160,13 @@ class Runs:
         for run_id, folder in self.folders.items():
             found.setdefault(folder, []).append(run_id)
         return found
+
+
+def experiment_names(every: Iterable[Runs]) -> dict[Path, str]:
+    """What to call the experiment in each folder: its name, or the folder where two have the same name."""
+    names = {folder: str(runs.infos[run_id]["experiment"]) for runs in every for run_id, folder in runs.folders.items()}
+    twice = {name for name, times in Counter(names.values()).items() if times > 1}
+    return {folder: str(folder) if name in twice else name for folder, name in names.items()}
 
 
 def load_runs(*paths: Path | str) -> Runs:
@@ -144,8 +189,8 @@ def load_runs(*paths: Path | str) -> Runs:
             for run_id, info in loaded.items():
                 if run_id in folders and folders[run_id].resolve() != folder.resolve():
                     raise RecordError(
-                        f"{folders[run_id]} and {folder} both hold run {run_id}; one is a copy of the other: "
-                        "give one of them"
+                        f"{folders[run_id]} and {folder} both hold run {run_id}: the same settings run twice, or one "
+                        "is a copy of the other; give one of them"
                     )
                 infos[run_id], folders[run_id] = info, folder
             unfinished += _unfinished(folder) if name is None else ()
@@ -154,6 +199,7 @@ def load_runs(*paths: Path | str) -> Runs:
                 f"{path}: no finished run in it (neither run.json nor {PACKED_FILE}); "
                 "give the folder of a run or of an experiment, results/sim/regret_sweep say"
             )
+    infos = _told_apart(infos)
     ordered = sorted(infos)
     return Runs({i: infos[i] for i in ordered}, {i: folders[i] for i in ordered}, tuple(dict.fromkeys(unfinished)))
 
@@ -165,7 +211,11 @@ def load_setting(*paths: Path | str) -> Runs:
         RecordError: as ``load_runs``, and where runs differ in their problem or scenario, or two have the same method
             and seed; names the runs and in what they differ.
     """
-    runs = load_runs(*paths)
+    return one_setting(load_runs(*paths))
+
+
+def one_setting(runs: Runs) -> Runs:
+    """``runs`` themselves, if they may be compared with one another; raises as ``load_setting``."""
     first, *others = runs.infos
     for run_id in others:
         here, there = (
@@ -176,10 +226,42 @@ def load_setting(*paths: Path | str) -> Runs:
         if differ:
             raise RecordError(
                 f"{runs.folders[run_id]}: runs {first} and {run_id} differ in {', '.join(differ)}; "
-                "put them in experiments of their own"
+                f"{_part(runs, first, run_id)}"
             )
     refuse_twice(runs)
     return runs
+
+
+def load_beside_committed(directory: Path) -> Runs:
+    """The runs of an experiment, and beside one's own (``results/own``) the committed ones of the same worlds.
+
+    Raises:
+        RecordError: as ``load_runs``.
+    """
+    committed = committed_beside(directory)
+    if committed is None:
+        return load_runs(directory)
+    both = load_runs(directory, committed)
+    worlds = {_world(info) for run_id, info in both.infos.items() if both.folders[run_id] == directory}
+    return both.only(run_id for run_id, info in both.infos.items() if _world(info) in worlds)
+
+
+def _world(info: Mapping[str, Any]) -> tuple[Any, ...]:
+    return _text(info["problem"]), _text(info["scenario"]), info["seed"]
+
+
+def _told_apart(infos: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The runs with the version of its code in a method's name, ``mine@3f2a1b``, where there are several of it."""
+    versions: dict[str, dict[str, str]] = {}  # by label and run
+    for run_id, info in infos.items():
+        version = plugin_version(info.get("plugin", {})) or "unknown"
+        versions.setdefault(method_label(info["method"], info["options"]), {})[run_id] = version
+    found = dict(infos)
+    for of_label in versions.values():
+        if len(set(of_label.values())) > 1:
+            for run_id, version in of_label.items():
+                found[run_id] = {**infos[run_id], "method": f"{infos[run_id]['method']}@{version}"}
+    return found
 
 
 def refuse_twice(runs: Runs) -> None:
@@ -188,9 +270,14 @@ def refuse_twice(runs: Runs) -> None:
     if not twice.empty:
         one, other = twice.sort_values(["method", "seed"])["run_id"].iloc[:2]
         raise RecordError(
-            f"{runs.folders[one]}: runs {one} and {other} have the same method and seed; "
-            "put them in experiments of their own"
+            f"{runs.folders[one]}: runs {one} and {other} have the same method and seed; {_part(runs, one, other)}"
         )
+
+
+def _part(runs: Runs, one: str, other: str) -> str:
+    """What to do about two runs that no mean may mix."""
+    here, there = runs.folders[one], runs.folders[other]
+    return "put them in experiments of their own" if here == there else f"give {here} or {there}, one at a time"
 
 
 def run_row(runs: Runs, run_id: str, parts: Mapping[str, Sequence[str]]) -> dict[str, Any]:

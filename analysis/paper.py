@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from matplotlib.image import imread
-from matplotlib.testing.compare import calculate_rms
 from tqdm import tqdm
 
 from analysis.agreement.page import find_agreement
@@ -23,8 +20,11 @@ from analysis.figures import OF_SETTING, OF_STUDY
 from analysis.load import Runs, load_runs, load_setting
 from analysis.paper_tables import ablations, main_results, mechanisms
 from analysis.results import results_frame
+from analysis.same import same_file
+from cerolab.cli import start
 from cerolab.errors import RecordError
-from cerolab.records.files import read_json, write_json, write_text
+from cerolab.records.files import read_json, write_bytes, write_json, write_text
+from cerolab.settings import FolderToFill
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = "manifest.json"
@@ -34,7 +34,6 @@ _PAPER_SCALE = "sim/paper_scale"
 _LEADERBOARD = "sim/leaderboard"  # drawn where it is
 _REPLICAS, _TRAININGS = "sim/replica-*", "llm/study-*"
 _SIDE_BY_SIDE = 2  # panels of a setting, at most, for all settings to share a file
-_TOLERANCE = 2.0  # grey levels, root mean square: other processors round otherwise in the last digit
 
 app = App(
     name="python -m analysis.paper",
@@ -72,7 +71,7 @@ def make_paper(results: Path, out: Path, quiet: bool = True) -> dict[str, Any]:
             agreement.draw(out / f"agreement-{name}", "pdf")
     manifest = {
         "inputs": _hashes(results, _inputs([sweep, *settings])),
-        "outputs": _hashes(out, sorted(out.iterdir())),
+        "outputs": sorted(file.name for file in out.iterdir()),  # their bytes are this machine's
         "made_with": {package: metadata.version(package) for package in ("matplotlib", "numpy", "pandas", "scipy")},
     }
     write_json(out / MANIFEST, manifest)
@@ -80,7 +79,11 @@ def make_paper(results: Path, out: Path, quiet: bool = True) -> dict[str, Any]:
 
 
 def differences(committed: Path, fresh: Path) -> list[str]:
-    """What is not the same in two folders made by ``make_paper``; pictures may differ by rounding alone."""
+    """What is not the same in two folders made by ``make_paper``: other records, or files that say something else.
+
+    Records must be the same to the byte, as in every checkout; what is made of them as ``same_file`` says, since two
+    machines may have made it.
+    """
     if not (committed / MANIFEST).exists():
         return [f"{committed / MANIFEST} is missing"]
     old, new = read_json(committed / MANIFEST), read_json(fresh / MANIFEST)
@@ -92,7 +95,7 @@ def differences(committed: Path, fresh: Path) -> list[str]:
     for name in sorted({*old["outputs"], *new["outputs"]}):
         if not ((committed / name).exists() and (fresh / name).exists()):
             found.append(f"{name}: made from records that changed, or no longer made")
-        elif not _same(committed / name, fresh / name):
+        elif not same_file(committed / name, fresh / name):
             found.append(f"{name}: not what the records give")
     return found
 
@@ -140,17 +143,6 @@ def _hashes(root: Path, files: list[Path]) -> dict[str, str]:
     return {file.relative_to(root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def _same(one: Path, other: Path) -> bool:
-    if one.read_bytes() == other.read_bytes():
-        return True
-    if one.suffix == ".pdf":
-        return True  # its picture is compared as .png
-    if one.suffix != ".png":
-        return False
-    first, second = (255.0 * imread(path)[..., :3] for path in (one, other))
-    return first.shape == second.shape and calculate_rms(first, second) <= _TOLERANCE
-
-
 @app.default
 @says_errors
 def main(
@@ -158,7 +150,8 @@ def main(
     check: Annotated[
         bool, Parameter(help="Change nothing; fail if OUT is not what the records give.", negative="")
     ] = False,
-    out: Annotated[Path, Parameter(help="Folder of the figures and tables.", show_default=False)] = ROOT / "paper_figs",
+    out: Annotated[FolderToFill, Parameter(help="Folder of the figures and tables.", show_default=False)] = ROOT
+    / "paper_figs",
     results: Annotated[Path, Parameter(help="Folder of the records.", show_default=False)] = ROOT / "results",
     quiet: Annotated[bool, Parameter(help="No progress bar.", negative="")] = False,
 ) -> int:
@@ -193,8 +186,8 @@ def replace(out: Path, fresh: Path) -> None:
             (out / name).unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     for file in sorted(fresh.iterdir()):
-        shutil.copyfile(file, out / file.name)
+        write_bytes(out / file.name, file.read_bytes())
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

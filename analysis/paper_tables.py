@@ -13,13 +13,17 @@ from analysis.heldout import BASELINE, MACRO, OVERALL, suite_scores
 from analysis.load import Runs
 from analysis.mechanism import mechanism
 from analysis.published import ABLATIONS, MAIN, MECHANISM, SOURCE
-from analysis.statistics import Interval, paired_difference, plus_minus
+from analysis.same import row_written
+from analysis.statistics import NO_INTERVAL, PLUS_MINUS, Interval, mean_interval, plus_minus, welch_difference
 from analysis.style import in_order, look
 from analysis.tables import sweep_summary, to_markdown
 from analysis.worlds import population_title
 from cerolab.records.files import write_text
 
-_MEANING = "Mean ± standard deviation over seeds; brackets: 95 % paired bootstrap over seeds, no interval for one seed."
+_MEANING = (
+    f"Means over seeds; {PLUS_MINUS}; brackets: 95 % t-interval of a difference, Welch's, for trainings share no luck. "
+    "No interval for one seed; none is corrected for the number of rows."
+)
 _PUBLISHED = "published"
 
 
@@ -31,7 +35,7 @@ class PaperTable:
         stem: name of its files.
         caption: what it holds, with seeds and sources.
         cells: text, a column each.
-        numbers: the same, tidy: a row a number or an estimate with its interval.
+        numbers: the same, tidy: a row a number or an estimate with its interval, all in one unit.
     """
 
     stem: str
@@ -53,7 +57,9 @@ class PaperTable:
     def save(self, folder: Path) -> list[Path]:
         """Write STEM.md, STEM.tex and STEM.csv; returns their paths."""
         folder.mkdir(parents=True, exist_ok=True)
-        contents = {"md": self.markdown, "tex": self.latex, "csv": self.numbers.to_csv(index=False)}
+        rows = [row_written({str(name): x for name, x in row.items()}) for row in self.numbers.to_dict("records")]
+        numbers = pd.DataFrame(rows, columns=self.numbers.columns).to_csv(index=False)
+        contents = {"md": self.markdown, "tex": self.latex, "csv": numbers}
         for kind, text in contents.items():
             write_text(folder / f"{self.stem}.{kind}", text)
         return [folder / f"{self.stem}.{kind}" for kind in contents]
@@ -106,7 +112,7 @@ def ablations(trainings: Sequence[Runs], sweep: pd.DataFrame | None = None) -> P
     """
     numbers: list[dict[str, object]] = []
     cells = pd.DataFrame({"method": [look(method).name for method in ABLATIONS]}, index=list(ABLATIONS))
-    cells["published avg@16, %"] = [f"{mean:.2f} ± {sd:.2f}" for mean, sd in ABLATIONS.values()]
+    cells["published avg@16, % (standard deviation)"] = [f"{mean:.2f} ({sd:.2f})" for mean, sd in ABLATIONS.values()]
     for method, (mean, sd) in ABLATIONS.items():
         numbers.append(
             {"where": "DeepSeek-R1-Distill-Qwen-1.5B", "source": _PUBLISHED, "method": method}
@@ -131,17 +137,20 @@ def ablations(trainings: Sequence[Runs], sweep: pd.DataFrame | None = None) -> P
     if sweep is not None and not sweep.empty:
         summary = sweep_summary(sweep)
         summary = summary[summary["method"].isin(list(ABLATIONS))]
-        for row in summary.itertuples():
-            column = f"Simulator: regret per prompt, {population_title(str(row.population))}, K = {row.num_rounds:,}"
-            cells.loc[row.method, column] = f"{row.regret_mean:.5f} ± {row.regret_sd:.5f}"
+        for row in summary.to_dict("records"):
+            where, horizon = str(row["population"]), row["num_rounds"]
+            column = f"Simulator: regret per prompt, {population_title(where)}, K = {horizon:,}"
+            half = "" if np.isnan(row["regret_half"]) else f" ± {row['regret_half']:.5f}"
+            cells.loc[row["method"], column] = f"{row['regret_mean']:.5f}{half}"
             numbers.append(
-                {"where": row.population, "source": "sim", "method": row.method}
-                | {"quantity": f"regret_per_prompt at K = {row.num_rounds}", "mean": row.regret_mean}
-                | {"sd": row.regret_sd, "num_seeds": row.num_seeds}
+                {"where": where, "source": "sim", "method": row["method"]}
+                | {"quantity": f"regret_per_prompt at K = {horizon}", "mean": row["regret_mean"]}
+                | {"half": row["regret_half"], "num_seeds": row["num_seeds"]}
             )
     caption = (
         f"Table 2. CERO and its ablations. avg@16: macro-average over suites. {_MEANING} Published ({SOURCE}): "
-        "1.5B model, three seeds. Regret: static success rates, lower is better."
+        "1.5B model, mean and, in brackets, standard deviation of three seeds. Regret: static success rates, lower is "
+        "better."
     )
     return PaperTable("table2_ablations", caption, cells.reset_index(drop=True).fillna(""), pd.DataFrame(numbers))
 
@@ -164,7 +173,7 @@ def mechanisms(settings: Sequence[Runs]) -> PaperTable:
         ]
     seeds = "; ".join(f"{runs.title}: {_seeds(runs.frame['seed'].nunique())}" for runs in settings)
     caption = (
-        f"Table 3. The mechanism of CERO. Mean ± standard deviation over seeds ({seeds}). Published ({SOURCE}): real "
+        f"Table 3. The mechanism of CERO. Means over seeds ({seeds}); {PLUS_MINUS}. Published ({SOURCE}): real "
         "training of a 1.5B model, one seed; pools and models differ, so rates need not agree. Seconds of our "
         "trainings were taken on a machine that had other work, and say little."
     )
@@ -172,11 +181,11 @@ def mechanisms(settings: Sequence[Runs]) -> PaperTable:
 
 
 def _difference(scores: pd.DataFrame, method: str, baseline: str) -> Interval:
-    """Of avg@n to the baseline's, over the seeds that both have."""
+    """Of avg@n to the baseline's, in training."""
     by_seed = scores.pivot_table(index="seed", columns="method", values="avg_at_n")
     if not {method, baseline} <= set(by_seed.columns):
-        return Interval(float("nan"), float("nan"), float("nan"), 0)
-    return paired_difference(by_seed[method].to_numpy(), by_seed[baseline].to_numpy())
+        return NO_INTERVAL
+    return welch_difference(by_seed[method].to_numpy(), by_seed[baseline].to_numpy())
 
 
 def _estimate(where: str, method: str, suite: str, scores: pd.DataFrame, difference: Interval) -> dict[str, object]:
@@ -187,16 +196,16 @@ def _estimate(where: str, method: str, suite: str, scores: pd.DataFrame, differe
         "suite": suite,
         "num_seeds": len(scores),
         "avg_at_n": scores["avg_at_n"].mean(),
-        "avg_sd": scores["avg_at_n"].std(ddof=1),
+        "avg_half": mean_interval(scores["avg_at_n"]).half,
         "pass_at_n": scores["pass_at_n"].mean(),
-        "pass_sd": scores["pass_at_n"].std(ddof=1),
+        "pass_half": mean_interval(scores["pass_at_n"]).half,
         **_bounds(difference),
     }
 
 
 def _moments(values: Sequence[float] | pd.Series[float]) -> dict[str, object]:
-    found = np.asarray(values, np.float64)
-    return {"mean": found.mean(), "sd": found.std(ddof=1) if found.size > 1 else np.nan, "num_seeds": found.size}
+    found = mean_interval(values)
+    return {"mean": found.estimate, "half": found.half, "num_seeds": found.num_seeds}
 
 
 def _bounds(difference: Interval) -> dict[str, float]:
@@ -204,7 +213,7 @@ def _bounds(difference: Interval) -> dict[str, float]:
 
 
 def _scores(scores: pd.DataFrame, spread: bool) -> str:
-    """avg@n / pass@n, with their standard deviations or without."""
+    """avg@n / pass@n, with their intervals or without."""
     if scores.empty:
         return ""
     if spread:

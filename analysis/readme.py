@@ -1,7 +1,8 @@
 """The generated numbers of README.md and of pages below docs: ``python -m analysis.readme``.
 
 A block stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->``; what is between them is rewritten from
-committed records, so that no number there is typed by hand.
+committed records, so that no number there is typed by hand. ``--check`` compares as ``analysis.same.same_text`` does:
+another machine may round the last printed digit of a decimal the other way.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ from analysis.command import says_errors
 from analysis.layout import describe
 from analysis.leaderboard import markdown
 from analysis.load import load_runs, load_setting
+from analysis.offline import offline_check
 from analysis.paper_tables import mechanisms
 from analysis.results import results_frame
-from analysis.tables import sweep_summary, to_markdown
+from analysis.same import same_text
+from analysis.tables import MEANING, sweep_summary, to_markdown
+from analysis.training_tables import MEANING as TRAINING_MEANING
 from analysis.training_tables import readable, training_summary
+from cerolab.cli import start
 from cerolab.errors import RecordError, UnknownNameError
+from cerolab.records.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "resolve", "scale")))
@@ -43,15 +49,13 @@ def regret_table(results: Path) -> str:
     """The study "horizon" of the regret sweep at the largest K that all its allocators share."""
     directory = results / "sim" / "regret_sweep"
     _need(directory, "python -m sim.regret_sweep")
-    runs = load_runs(directory).study("horizon")
+    sweep = load_runs(directory)
+    runs = sweep.study("horizon")
     if not runs.infos:
         raise RecordError(f"{directory}: no run of the study 'horizon'; make them with `python -m sim.regret_sweep`")
-    meaning = (
-        "Mean ± standard deviation over seeds. Slope: of log mean regret on log K over the horizons that all "
-        "allocators share, with its 95 % bootstrap interval over seeds; the figure has CERO's to K = 10,000."
-    )
     summary = sweep_summary(results_frame(runs))
     horizons = ", ".join(f"{horizon:,}" for horizon in sorted(summary["num_rounds"].unique()))
+    meaning = f"{MEANING} The figure has CERO's slope to K = 10,000. {offline_check(sweep)}".rstrip()
     return f"{to_markdown(summary)}\n\nAt K = {horizons} rounds; {describe(runs)}. {meaning}"
 
 
@@ -88,7 +92,7 @@ def training(results: Path) -> str:
         found = load_setting(directory)
         table = to_markdown(readable(training_summary(found)))
         parts.append(f"{directory.name}:\n\n{table}\n\n{found.title}; {describe(found)}.")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, TRAINING_MEANING])
 
 
 BLOCKS: dict[str, Callable[[Path], str]] = {
@@ -149,16 +153,16 @@ def main(
         _need(page, f"git checkout {page.name}")
         text = page.read_text(encoding="utf-8")
         made = rewritten(text, results)
-        if made == text:
+        if made == text or (check and same_text(made, text)):
             print(f"{page} is up to date")
         elif check:
             print(f"{page} is not up to date with the records; run `python -m analysis.readme`", file=sys.stderr)
             stale = True
         else:
-            page.write_text(made, encoding="utf-8")
+            write_text(page, made)
             print(f"rewrote {page}")
     return 1 if stale else 0
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

@@ -10,6 +10,8 @@ import pandas as pd
 from analysis.load import PROBLEM, Runs, run_row
 from cerolab.errors import RecordError
 
+LARGEST = 1e100  # beyond it sums of squares overflow; nothing that is measured comes near
+
 SCENARIO = ("study", "population", "dynamics", "rewards")
 RESULTS = (
     "value",
@@ -19,15 +21,15 @@ RESULTS = (
     "rounds_spent",
     "groups",
     "effective_groups",
-    "effective_group_rate",
     "peak_pacing_gap_responses",
     "final_pacing_gap_responses",
     "seconds",
 )
 # Numbers that exist only where there is a benchmark to have regret against ...
 BENCHMARK_RESULTS = ("optimum", "regret", "regret_per_prompt", "variation")
-# ... where the method has an estimate of the rates, and where there is a held-out part of the pool.
+# ... where there was a group, where the method has an estimate of the rates, and where part of the pool is held out.
 OPTIONAL_RESULTS = (
+    "effective_group_rate",
     "estimation_error",
     "bound_total",
     "bound_optimisation",
@@ -59,11 +61,13 @@ def results_frame(runs: Runs) -> pd.DataFrame:
     frame = pd.DataFrame([run_row(runs, run_id, parts) for run_id in simulated], columns=columns)
     for column in (*PROBLEM, "seed", *RESULTS, *BENCHMARK_RESULTS, *OPTIONAL_RESULTS):
         frame[column] = _numbers(frame, column, runs)
+        _refuse_huge(frame, column, runs)
     benchmarked = frame["optimum_kind"].notna()
     for column in ("method", *SCENARIO, *PROBLEM, "seed", *RESULTS):
         _refuse_missing(frame, column, runs)
     for column in BENCHMARK_RESULTS:
         _refuse_missing(frame[benchmarked], column, runs)
+    _refuse_missing(frame[frame["groups"] > 0], "effective_group_rate", runs)
     return frame
 
 
@@ -76,6 +80,15 @@ def _numbers(frame: pd.DataFrame, column: str, runs: Runs) -> pd.Series[Any]:
             if value is not None and not isinstance(value, (int, float)):
                 raise RecordError(f"{runs.where(run_id)}: {column}={value!r} is no number") from None
         raise
+
+
+def _refuse_huge(frame: pd.DataFrame, column: str, runs: Runs) -> None:
+    huge = frame[frame[column].abs() > LARGEST]
+    if not huge.empty:
+        raise RecordError(
+            f"{runs.where(huge['run_id'].iloc[0])}: {column}={huge[column].iloc[0]:g} is no measurement; "
+            "remove the run, and give the command that made it again"
+        )
 
 
 def _refuse_missing(frame: pd.DataFrame, column: str, runs: Runs) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +13,9 @@ from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.command import says_errors
-from analysis.layout import legend_below, log_axis, make_panels, set_heading
+from analysis.layout import legend_below, log_axis, make_panels, make_room, set_heading
 from analysis.timings import read_rounds
+from cerolab.cli import start
 
 ROOT = Path(__file__).resolve().parents[1]
 STEM = Path("figures") / "scaling"
@@ -44,6 +44,7 @@ def draw_scaling(rounds: pd.DataFrame) -> Figure:
         copies.axhline(1.0, color=style.REFERENCE, linewidth=1.0, linestyle=":")
         legend_below(seconds, columns=3)
         legend_below(copies, columns=4)
+        make_room(figure, [seconds, copies])
         set_heading(figure, _CAPTION, _NOTE)
     return figure
 
@@ -103,4 +104,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

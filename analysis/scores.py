@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -28,6 +28,8 @@ class Score:
         higher_is_better: else less is better.
         percent: whether values are percentages, and differences percentage points.
         baselines: allocators to compare with, the first that ran.
+        paired: whether runs of a seed share their luck, as in the simulator, where they meet the same prompts and
+            coins. Trainings of a seed do not: they part after the first update.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Score:
     higher_is_better: bool = True
     percent: bool = True
     baselines: tuple[str, ...] = ("uniform", "cero")
+    paired: bool = True
 
     @property
     def baseline(self) -> str:
@@ -79,7 +82,8 @@ def find_scores(runs: Runs) -> list[Score]:
         runs: of one setting.
     """
     found = [*_held_out(runs), *_regret(runs), _effective_groups(runs)]
-    return [score for score in found if score.values.notna().to_numpy().any()]
+    known = [score for score in found if score.values.notna().to_numpy().any()]
+    return [replace(score, paired=runs.source == "sim") for score in known]
 
 
 def _held_out(runs: Runs) -> list[Score]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.load import Runs
+from analysis.load import PROBLEM, Runs
 from analysis.results import results_frame
 from analysis.worlds import population_title
 from cerolab.errors import RecordError
@@ -36,11 +36,15 @@ def refuse_mixtures(runs: pd.DataFrame, setting: Sequence[str]) -> None:
     if twice.empty:
         return
     first, second = twice.iloc[0], twice.iloc[1]
-    told_apart = ("options", "dynamics", "num_prompts", "num_rounds", "budget", "capacity", "max_units", "saturation")
+    told_apart = ("options", "dynamics", *PROBLEM)
     differ = [column for column in told_apart if first[column] != second[column]]
+    remedy = (
+        f"but differ in {', '.join(differ)}; put them in sweeps of their own"
+        if differ
+        else "of two sweeps it seems; give one sweep at a time"
+    )
     raise RecordError(
-        f"runs {first['run_id']} and {second['run_id']} have the same method, seed and {', '.join(setting)}, "
-        f"but differ in {', '.join(differ) or 'no setting'}; put them in sweeps of their own"
+        f"runs {first['run_id']} and {second['run_id']} have the same method, seed and {', '.join(setting)}, {remedy}"
     )
 
 

@@ -1,29 +1,54 @@
-"""Slopes, means and differences over seeds, each with a 95 % interval."""
+"""Slopes, means and differences over seeds: 95 % t-intervals, p-values, and Holm's correction for several of them.
+
+Every interval is of one kind: estimate ± t * error, the error from the spread of independent seeds, t of Student's
+distribution with Welch and Satterthwaite's degrees of freedom. Of 3, 5 or 10 seeds of normal data it covers 95 %; of
+data as skewed as a lognormal of sigma 1 it covers 84, 82 and 84 % (``tests/test_coverage.py``), where a percentile
+bootstrap has 64, 73 and 80 %.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from cerolab.errors import InvalidValueError
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 LEVEL = 0.95
-_NO_INTERVAL = float("nan")
+PLUS_MINUS = "±: half of the 95 % t-interval over seeds"  # in every caption, the one meaning that the sign has
+_NONE = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its 95 % interval over seeds; low and high are nan for fewer than two seeds."""
+    """An estimate with its 95 % interval over seeds; low, high and p-value are nan for fewer than two seeds.
+
+    Attributes:
+        estimate, low, high: in the unit of the values.
+        num_seeds: behind it; of several samples, the fewest.
+        p_value: two-sided, were the true value zero; corrected for nothing.
+    """
 
     estimate: float
     low: float
     high: float
     num_seeds: int
+    p_value: float = _NONE
+
+    @property
+    def half(self) -> float:
+        """Half of the interval's width, what follows the sign ±."""
+        return self.high - self.estimate
+
+    def scaled(self, factor: float) -> Interval:
+        """In another unit; ``factor`` > 0."""
+        estimate, low, high = (factor * end for end in (self.estimate, self.low, self.high))
+        return Interval(estimate, low, high, self.num_seeds, self.p_value)
 
     def text(self, digits: int = 2) -> str:
         """``-0.50 [-0.52, -0.48]``, or the estimate and "1 seed" where there is no interval."""
@@ -35,70 +60,94 @@ class Interval:
         low, high = signed(self.low, digits), signed(self.high, digits)
         return f"{signed(self.estimate, digits)} [{low}, {high}]"
 
+    def plus_minus(self, digits: int = 2) -> str:
+        """``13.36 ± 0.33``; the estimate alone where there is no interval, "" where there is none."""
+        if np.isnan(self.estimate):
+            return ""
+        text = signed(self.estimate, digits)
+        return text if np.isnan(self.half) else f"{text} ± {self.half:,.{digits}f}"
+
+
+NO_INTERVAL = Interval(_NONE, _NONE, _NONE, 0)
+
 
 def mean_interval(values: npt.ArrayLike) -> Interval:
-    """Mean of the values of independent seeds [S], with Student's t-interval; nan values are left out."""
-    values_S = np.asarray(values, np.float64)
-    values_S = values_S[~np.isnan(values_S)]
-    count = values_S.size
-    if count == 0:
-        return Interval(float("nan"), _NO_INTERVAL, _NO_INTERVAL, 0)
-    mean = float(values_S.mean())
-    if count == 1:
-        return Interval(mean, _NO_INTERVAL, _NO_INTERVAL, 1)
-    error = float(values_S.std(ddof=1)) / np.sqrt(count)
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1)) * error
-    return Interval(mean, mean - half, mean + half, count)
-
-
-def plus_minus(values: npt.ArrayLike, digits: int | None = 2) -> str:
-    """``13.36 ± 0.33``, mean and standard deviation over seeds; without the latter for one seed, "" for none.
-
-    Args:
-        values: one a seed [S].
-        digits: after the point; None: three significant ones of the mean, none for whole numbers.
-    """
-    values_S = np.asarray(values, np.float64)
-    if not values_S.size:
-        return ""
-    mean = float(values_S.mean())
-    if digits is None:
-        whole = bool((values_S == np.round(values_S)).all())
-        digits = 0 if whole or mean == 0 else max(0, 2 - int(np.floor(np.log10(abs(mean)))))
-        digits = max(digits, 1) if values_S.size > 1 and whole and np.ptp(values_S) else digits
-    text = signed(mean, digits)
-    return text if values_S.size == 1 else f"{text} ± {values_S.std(ddof=1):,.{digits}f}"
+    """Mean of the values of independent seeds [S]; nan values are left out."""
+    return combined([(1.0, values)])
 
 
 def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike) -> Interval:
-    """Mean of first - second over seeds [S], with a percentile-bootstrap interval over seeds.
+    """Mean of first - second, seed by seed [S]; a seed that lacks one of them is left out.
 
-    The two methods met the same prompts and the same coins under each seed, so seeds are resampled with both.
-    With few seeds the interval is somewhat narrow; with two it is the two differences themselves.
+    For runs that share their luck: in the simulator two methods meet the same prompts and coins under each seed.
     """
     first_S, second_S = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first_S.shape != second_S.shape or first_S.ndim != 1:
         raise InvalidValueError(
             "first, second", (first_S.shape, second_S.shape), "are not paired", "give one value a seed, in one order"
         )
-    known = ~(np.isnan(first_S) | np.isnan(second_S))
-    difference_S = (first_S - second_S)[known]
-    count = difference_S.size
-    if count == 0:
-        return Interval(float("nan"), _NO_INTERVAL, _NO_INTERVAL, 0)
-    if count == 1:
-        return Interval(float(difference_S[0]), _NO_INTERVAL, _NO_INTERVAL, 1)
-    low, high = _bootstrap(lambda drawn, axis: difference_S[drawn].mean(axis=axis), count)
-    return Interval(float(difference_S.mean()), low, high, count)
+    return mean_interval(first_S - second_S)
+
+
+def welch_difference(first: npt.ArrayLike, second: npt.ArrayLike) -> Interval:
+    """Difference of the means of two samples with seeds of their own [S], [T], by Welch's t; nan values are left out.
+
+    For runs whose seeds share no luck: two trainings part after the first update, whatever their seeds.
+    """
+    return combined([(1.0, first), (-1.0, second)])
+
+
+def combined(terms: Sequence[tuple[float, npt.ArrayLike]]) -> Interval:
+    """Sum of factor * mean over samples that are independent of each other, each with seeds of its own.
+
+    Args:
+        terms: factor and values of each sample; nan values are left out.
+    """
+    samples = [np.asarray(values, np.float64) for _, values in terms]
+    samples = [values[~np.isnan(values)] for values in samples]
+    counts = [values.size for values in samples]
+    if min(counts) == 0:
+        return NO_INTERVAL
+    factors = [factor for factor, _ in terms]
+    estimate = sum(factor * float(values.mean()) for factor, values in zip(factors, samples, strict=True))
+    if min(counts) == 1:
+        return Interval(estimate, _NONE, _NONE, 1)
+    variances = [
+        factor**2 * float(values.var(ddof=1)) / values.size for factor, values in zip(factors, samples, strict=True)
+    ]
+    return _interval(estimate, variances, counts)
+
+
+def jackknife(statistic: Callable[..., float], *counts: int) -> Interval:
+    """A smooth statistic of one or more independent samples, with its jackknife-t interval (Efron & Stein 1981).
+
+    Args:
+        statistic: of the indices of the seeds that are kept, one array a sample.
+        counts: seeds of each sample.
+
+    Returns:
+        The statistic of all seeds; without an interval where it is undefined (nan) once some seed is left out.
+    """
+    everyone = [np.arange(count) for count in counts]
+    estimate = statistic(*everyone)
+    if min(counts) < 2 or np.isnan(estimate):
+        return Interval(estimate, _NONE, _NONE, min(counts))
+    variances = []
+    for place, kept in enumerate(everyone):
+        without = np.array([statistic(*everyone[:place], np.delete(kept, i), *everyone[place + 1 :]) for i in kept])
+        variances.append(float((kept.size - 1) * without.var()))
+    if np.isnan(variances).any():
+        return Interval(estimate, _NONE, _NONE, min(counts))
+    return _interval(estimate, variances, counts)
 
 
 def fit_slope(horizons: npt.ArrayLike, values_by_seed: npt.ArrayLike) -> Interval:
-    """Least-squares slope of log(mean regret over seeds) on log K, with a percentile-bootstrap interval over seeds.
+    """Least-squares slope of log(mean regret over seeds) on log K, with its jackknife-t interval over seeds.
 
-    Why seeds are resampled and no t-interval is taken over the points of the line: a seed's pool and coins are the
+    Why seeds are left out and no t-interval is taken over the points of the line: a seed's pool and coins are the
     same at every K, so the points' errors hang together, and the departures from a straight line are curvature, not
-    noise. A resampled seed brings all its horizons along (paired). The interval says how sure the slope over *these*
-    horizons is, not that it will stay so beyond them.
+    noise. A seed goes with all its horizons. The interval says how sure the slope over *these* horizons is, not that
+    it will stay so beyond them.
 
     Args:
         horizons: K, rounds [K].
@@ -115,27 +164,59 @@ def fit_slope(horizons: npt.ArrayLike, values_by_seed: npt.ArrayLike) -> Interva
         )
     count = values_SK.shape[0]
     if count == 0 or np.unique(log_K).size < 2 or not (values_SK.mean(axis=0) > 0).all():
-        return Interval(float("nan"), _NO_INTERVAL, _NO_INTERVAL, count)
+        return Interval(_NONE, _NONE, _NONE, count)
     weight_K = (log_K - log_K.mean()) / np.square(log_K - log_K.mean()).sum()
 
-    def slope(drawn: npt.NDArray[np.int64], axis: int) -> Any:
-        means = values_SK[drawn].mean(axis=axis - 1 if axis < 0 else axis)  # [..., S, K] -> [..., K]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log(means) @ weight_K
+    def slope(kept: IntArray) -> float:
+        means_K = values_SK[kept].mean(axis=0)
+        return float(np.log(means_K) @ weight_K) if (means_K > 0).all() else _NONE
 
-    estimate = float(slope(np.arange(count), -1))
-    if count == 1:
-        return Interval(estimate, _NO_INTERVAL, _NO_INTERVAL, 1)
-    low, high = _bootstrap(slope, count)
-    return Interval(estimate, low, high, count)
+    return jackknife(slope, count)
 
 
-def _bootstrap(statistic: Any, num_seeds: int) -> tuple[float, float]:
-    """Percentile interval of ``statistic(indices of seeds, axis)``; the same resamples every time."""
-    found = stats.bootstrap(
-        (np.arange(num_seeds),), statistic, confidence_level=LEVEL, method="percentile", vectorized=True, rng=0
-    ).confidence_interval
-    return float(found.low), float(found.high)
+def holm(p_values: Iterable[float]) -> FloatArray:
+    """P-values after Holm's step-down correction (1979), in their order: at most ``alpha`` of them at or below alpha.
+
+    Whatever the p-values have to do with each other, the chance that any true hypothesis has a corrected one of at
+    most alpha is at most alpha. A nan, where nothing was tested, stays and does not count.
+    """
+    given = np.asarray(list(p_values), np.float64)
+    tested = np.flatnonzero(~np.isnan(given))
+    order = tested[np.argsort(given[tested], kind="stable")]
+    found = np.full(given.size, np.nan)
+    found[order] = np.minimum(np.maximum.accumulate(given[order] * np.arange(order.size, 0, -1)), 1.0)
+    return found
+
+
+def plus_minus(values: npt.ArrayLike, digits: int | None = 2) -> str:
+    """``13.36 ± 0.33``, mean and half of its 95 % t-interval over seeds; without it for one seed, "" for none.
+
+    Args:
+        values: one a seed [S].
+        digits: after the point; None: three significant ones of the mean, none for whole numbers.
+    """
+    values_S = np.asarray(values, np.float64)
+    if not values_S.size:
+        return ""
+    found = mean_interval(values_S)
+    if digits is None:
+        whole = bool((values_S == np.round(values_S)).all())
+        mean = abs(found.estimate)
+        digits = 0 if whole or mean == 0 else max(0, 2 - int(np.floor(np.log10(mean))))
+        digits = max(digits, 1) if values_S.size > 1 and whole and np.ptp(values_S) else digits
+    return found.plus_minus(digits)
+
+
+def _interval(estimate: float, variances: Sequence[float], counts: Sequence[int]) -> Interval:
+    """From the variance of each independent part of an estimate, known from so many seeds (Satterthwaite 1946)."""
+    total = sum(variances)
+    if total == 0.0:
+        return Interval(estimate, estimate, estimate, min(counts), 0.0 if estimate else 1.0)
+    parts = [(variance / total) ** 2 / (count - 1) for variance, count in zip(variances, counts, strict=True)]
+    degrees, error = 1.0 / sum(parts), float(np.sqrt(total))
+    half = error * float(special.stdtrit(degrees, 0.5 + LEVEL / 2))
+    p_value = 2.0 * float(special.stdtr(degrees, -abs(estimate) / error))
+    return Interval(estimate, estimate - half, estimate + half, min(counts), p_value)
 
 
 def signed(number: float, digits: int) -> str:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from matplotlib import style as mpl_style
 from matplotlib.figure import Figure
 
+from cerolab.records.files import write_atomically
+
 REFERENCE = "#777777"  # reference lines and footers
 
 
@@ -58,6 +60,7 @@ _SPARE_LINES = ("-", "--", "-.", ":")
 _SETTINGS = {
     "font.family": "DejaVu Sans",  # comes with Matplotlib: the same on every machine
     "font.size": 9,
+    "text.parse_math": False,  # names are the users'; a dollar sign is one
     "axes.titlesize": 9.5,
     "axes.labelsize": 9,
     "xtick.labelsize": 8,
@@ -119,7 +122,7 @@ def save(figure: Figure, stem: Path, vector: str = "svg") -> list[Path]:
     png, drawing = Path(f"{stem}.png"), Path(f"{stem}.{vector}")
     undated = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     with applied():
-        figure.savefig(png, dpi=150, metadata={"Software": None})
+        write_atomically(png, lambda file: figure.savefig(file, format="png", dpi=150, metadata={"Software": None}))
         figure.set_layout_engine("none")  # the layout is found; finding it again is half of the time
-        figure.savefig(drawing, metadata=undated[vector])
+        write_atomically(drawing, lambda file: figure.savefig(file, format=vector, metadata=undated[vector]))
     return [png, drawing]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,9 @@ from analysis.gallery import draw_sweep
 from analysis.load import load_runs
 from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_rich
+from cerolab.cli import start
 from cerolab.errors import RecordError
+from cerolab.settings import FolderToFill
 
 app = App(
     name="python -m analysis.sweep",
@@ -30,7 +31,7 @@ def main(
     directory: Annotated[Path, Parameter(help="Folder of a sweep: its runs, or their packed table runs.parquet.")],
     /,
     *,
-    out: Annotated[Path | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")] = None,
+    out: Annotated[FolderToFill | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")] = None,
 ) -> int:
     """Draw every figure that a sweep has runs for, as PNG and SVG, and print its summary."""
     runs = load_runs(directory)
@@ -45,4 +46,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

@@ -14,11 +14,16 @@ from rich.text import Text
 
 from analysis.curves import horizon_slope
 from analysis.select import in_natural_order, refuse_mixtures
-from analysis.statistics import Interval
+from analysis.statistics import NO_INTERVAL, PLUS_MINUS, Interval, mean_interval
 from analysis.style import in_order, look
 from analysis.worlds import population_title
 
 NOT_REACHED = "not reached"  # stands in for a number
+MEANING = (
+    f"Means over seeds; {PLUS_MINUS}. Slope: of log mean regret on log K over the horizons that all allocators share, "
+    "with its 95 % jackknife-t interval over seeds. Every interval stands by itself: none is corrected for the number "
+    "of rows."
+)
 
 _NUMBER = re.compile(f"(?:[*][*])?[-+\N{MINUS SIGN}]?[0-9]|[-\N{EN DASH}]?$|{NOT_REACHED}$")
 _SETTINGS = {"rewards": "rewards", "dynamics": "rates", "num_prompts": "M", "num_rounds": "K"}
@@ -28,8 +33,9 @@ _SCENARIO = ["study", "population", "rewards", "dynamics", "num_prompts"]
 def sweep_summary(data: pd.DataFrame) -> pd.DataFrame:
     """One row a study, scenario, pool size and allocator, at the largest K that all allocators there were run at.
 
-    Columns: study, population, rewards, dynamics, num_prompts (M), num_rounds (K), method; regret_mean and regret_sd
-    (regret per prompt over seeds; nan without a benchmark, sd nan for one seed); slope, slope_low and slope_high
+    Columns: study, population, rewards, dynamics, num_prompts (M), num_rounds (K), method; regret_mean and regret_half
+    (regret per prompt over seeds and half of its 95 % t-interval; nan without a benchmark, the half nan for one seed);
+    slope, slope_low and slope_high
     (study horizon: of log mean regret on log K over the K that all allocators share, see ``statistics.fit_slope``; else
     nan); effective_group_rate, unspent_percent (of the budget) and heldout_gain, means over seeds; num_seeds.
     """
@@ -42,14 +48,14 @@ def sweep_summary(data: pd.DataFrame) -> pd.DataFrame:
         for method in in_order(runs["method"]):
             of_method = runs[runs["method"] == method]
             own = of_method[of_method["num_rounds"] == of_method["num_rounds"].max()]
-            slope = _slope(of_method)
+            slope, regret = _slope(of_method), mean_interval(own["regret_per_prompt"])
             rows.append(
                 {
                     **dict(zip(_SCENARIO, key, strict=True)),
                     "num_rounds": own["num_rounds"].iloc[0],
                     "method": method,
-                    "regret_mean": own["regret_per_prompt"].mean(),
-                    "regret_sd": own["regret_per_prompt"].std(ddof=1),
+                    "regret_mean": regret.estimate,
+                    "regret_half": regret.half,
                     "slope": slope.estimate,
                     "slope_low": slope.low,
                     "slope_high": slope.high,
@@ -75,7 +81,7 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
     table["allocator"] = [look(method).name for method in summary["method"]]
     if summary["regret_mean"].notna().any():
         table["regret per prompt"] = [
-            _plus_minus(mean, sd) for mean, sd in zip(summary["regret_mean"], summary["regret_sd"], strict=True)
+            _plus_minus(mean, half) for mean, half in zip(summary["regret_mean"], summary["regret_half"], strict=True)
         ]
     if summary["slope"].notna().any():
         columns = (summary[name] for name in ("slope", "slope_low", "slope_high", "num_seeds"))
@@ -83,7 +89,8 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
             "" if np.isnan(slope) else Interval(slope, low, high, int(seeds)).text()
             for slope, low, high, seeds in zip(*columns, strict=True)
         ]
-    table["effective groups"] = [f"{100 * rate:.1f} %" for rate in summary["effective_group_rate"]]
+    rates = summary["effective_group_rate"]  # nan where there was no group
+    table["effective groups"] = ["" if np.isnan(rate) else f"{100 * rate:.1f} %" for rate in rates]
     table["unspent"] = [f"{percent:.2f} %" for percent in summary["unspent_percent"]]
     if summary["heldout_gain"].notna().any():
         table["held-out gain"] = ["" if np.isnan(gain) else f"{100 * gain:.2f} pp" for gain in summary["heldout_gain"]]
@@ -140,18 +147,17 @@ def _is_summary(table: pd.DataFrame) -> bool:
 
 def _slope(runs: pd.DataFrame) -> Interval:
     """Of one allocator in one scenario; nan unless it is of the study horizon and all its runs have a benchmark."""
-    none = float("nan")
     if runs["study"].iloc[0] != "horizon" or runs["regret_per_prompt"].isna().any():
-        return Interval(none, none, none, 0)
+        return NO_INTERVAL
     return horizon_slope(runs, "regret_per_prompt")
 
 
-def _plus_minus(mean: float, sd: float) -> str:
+def _plus_minus(mean: float, half: float) -> str:
     if np.isnan(mean):
         return ""
     if abs(mean) < 1e-9:
         return "0"
-    return f"{mean:.5f}" if np.isnan(sd) else f"{mean:.5f} ± {sd:.5f}"
+    return f"{mean:.5f}" if np.isnan(half) else f"{mean:.5f} ± {half:.5f}"
 
 
 def _numeric(column: pd.Series[Any]) -> bool:

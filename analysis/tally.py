@@ -15,9 +15,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 _WORDS = {
     Standing.AHEAD: "ahead",
-    Standing.LEANS_AHEAD: "leaning ahead",
     Standing.NOT_SHOWN: "no difference shown",
-    Standing.LEANS_BEHIND: "leaning behind",
     Standing.BEHIND: "behind",
     Standing.ONE_SEED: "one seed: no claim",
 }
@@ -65,9 +63,7 @@ def _claims(found: Sequence[Contrast]) -> list[str]:
         parts.append(
             {
                 Standing.AHEAD: f"{names} {are} ahead of {other} {where}",
-                Standing.LEANS_AHEAD: f"{names} {are} leaning ahead of {other} {where}",
                 Standing.NOT_SHOWN: f"no difference between {other} and {names} is shown {where}",
-                Standing.LEANS_BEHIND: f"{names} {are} leaning behind {other} {where}",
                 Standing.BEHIND: f"{other} is ahead of {names} {where}",
                 Standing.ONE_SEED: f"one seed: no claim about {names} {where}",
             }[standing]

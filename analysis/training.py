@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,19 +14,14 @@ from analysis import style
 from analysis.command import says_errors
 from analysis.figures import OF_SETTING
 from analysis.gallery import draw_setting
-from analysis.heldout import BASELINE, accuracy_points, compare_to_uniform
+from analysis.heldout import BASELINE, compare_to_uniform
 from analysis.layout import describe
-from analysis.load import Runs, load_setting
+from analysis.load import Runs, load_beside_committed, one_setting
 from analysis.tables import to_markdown
-from analysis.training_tables import readable, terminal_tables, training_summary
+from analysis.training_tables import MEANING, readable, terminal_tables, training_summary
+from cerolab.cli import start
 from cerolab.records.files import write_text
-
-_MEANING = (
-    "Means over seeds ± half of a 95 % t-interval. Against Uniform: difference of the final accuracy in percentage "
-    "points, paired by seed. "
-    "Responses to Uniform's accuracy: where the mean curve first reaches Uniform's final accuracy, and the share of "
-    "Uniform's responses that this is. Updates: rounds that changed the policy. Minutes: without evaluations."
-)
+from cerolab.settings import FolderToFill
 
 app = App(
     name="python -m analysis.training",
@@ -45,9 +39,10 @@ def notes(runs: Runs) -> list[str]:
     if single:
         found.append(f"one seed, so no interval: {', '.join(single)}")
     if len({frozenset(of_method) for of_method in seeds}) > 1:
-        found.append("the allocators have different seeds; differences take those that Uniform has too")
-    uniform = compare_to_uniform(accuracy_points(runs)).get(BASELINE)
-    if uniform is not None and np.isnan(uniform.share):
+        taken = "; differences take those that Uniform has too" if runs.source == "sim" else ""
+        found.append(f"the allocators have different seeds{taken}")
+    uniform = compare_to_uniform(runs).get(BASELINE)
+    if uniform is not None and np.isnan(uniform.reach.estimate):
         found.append("Uniform ends no higher than it began, so no responses are counted until its final accuracy")
     if runs.unfinished:
         found.append(f"not finished, left out: {', '.join(runs.unfinished)}")
@@ -61,7 +56,7 @@ def write_summary(runs: Runs, path: Path) -> None:
     """The summary as Markdown, with what its columns mean and ``notes``."""
     parts = [
         to_markdown(readable(training_summary(runs))),
-        f"{runs.title}; {describe(runs)}. {_MEANING}",
+        f"{runs.title}; {describe(runs)}. {MEANING}",
         "\n".join(f"- {note}" for note in notes(runs)),
     ]
     write_text(path, "\n\n".join(part for part in parts if part) + "\n")
@@ -69,7 +64,7 @@ def write_summary(runs: Runs, path: Path) -> None:
 
 def report_training(directory: Path, figures: Path) -> list[RenderableType]:
     """Draw the figures, write ``summary.md`` beside the runs, and return what to print about it."""
-    runs = load_setting(directory)
+    runs = one_setting(load_beside_committed(directory))
     written = draw_setting(runs, figures)
     write_summary(runs, directory / "summary.md")
     lines = [f"note: {note}" for note in notes(runs)]
@@ -92,7 +87,9 @@ def main(
     directory: Annotated[Path, Parameter(help="Folder of the experiment: its runs, or their packed tables.")],
     /,
     *,
-    figures: Annotated[Path | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")] = None,
+    figures: Annotated[
+        FolderToFill | None, Parameter(help="Folder for the figures.  [default: DIRECTORY/figures]")
+    ] = None,
 ) -> int:
     """Draw the figures of a training experiment, as PNG and SVG, and print and write its summary."""
     print_report(directory, figures or directory / "figures")
@@ -100,4 +97,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

@@ -8,29 +8,34 @@ import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
 
-from analysis.heldout import BASELINE, Comparison, accuracy_points, compare_to_uniform, final_scores
+from analysis.heldout import BASELINE, REACHING, Comparison, accuracy_points, compare_to_uniform, final_scores
 from analysis.load import RUN, Runs
 from analysis.rounds import SECONDS, SPENT, every_round
-from analysis.statistics import Interval, mean_interval
+from analysis.statistics import NO_INTERVAL, PLUS_MINUS, Interval, mean_interval, signed
 from analysis.style import in_order, look
 from analysis.tables import NOT_REACHED, to_rich
 
+MEANING = (
+    f"Means over seeds; {PLUS_MINUS}. Against Uniform: difference of the final accuracy in percentage points; of "
+    "trainings, whose seeds share no luck, with Welch's interval, in the simulator paired by seed. Every interval "
+    "stands by itself: none is corrected for the number of rows. "
+    f"{REACHING} Updates: rounds that changed the policy. Minutes: without evaluations."
+)
 _NONE = float("nan")
 
 
 def training_summary(runs: Runs) -> pd.DataFrame:
-    """One row an allocator; everything is a mean over its seeds, a half is half of a 95 % t-interval (nan: one seed).
+    """One row an allocator; all are means over its seeds, a half is half of a 95 % t-interval (nan: one seed).
 
     Columns: method; num_seeds; accuracy_start, accuracy_end and end_half (percent, mean over questions); difference
-    and difference_half (of the final accuracy to uniform's, percentage points, paired by seed); effective_group_rate;
-    responses (spent); updates (rounds that updated the policy); reach_responses and reach_share (responses after which
-    the mean curve first reaches uniform's final accuracy, and the share of uniform's responses that they are;
-    infinite: never); samples, n, avg_at_n and pass_at_n of the last evaluation (percent); minutes (in allocation,
-    rollouts and updates; evaluations do not count). What cannot be known, for want of evaluations, of uniform, or of
-    a gain of uniform's, is nan.
+    and difference_half (of the final accuracy to uniform's, percentage points, see ``heldout.Comparison``);
+    effective_group_rate; responses (spent); updates (rounds that updated the policy); reach_share, reach_half and
+    reach_seeds (share of uniform's responses until its final accuracy, and how many seeds reach it); samples, n,
+    avg_at_n and pass_at_n of the last evaluation (percent); minutes (in allocation, rollouts and updates; evaluations
+    do not count). What cannot be known, for want of evaluations, of uniform, or of a gain of uniform's, is nan.
     """
     points, scores = accuracy_points(runs), final_scores(runs)
-    compared = compare_to_uniform(points)
+    compared = compare_to_uniform(runs)
     sums = every_round(runs).groupby(RUN)[[*SPENT, *SECONDS]].sum().reset_index()
     rows = []
     for method in in_order(runs.frame["method"]):
@@ -44,14 +49,15 @@ def training_summary(runs: Runs) -> pd.DataFrame:
                 "num_seeds": spent["seed"].nunique(),
                 "accuracy_start": curves.first().mean(),
                 "accuracy_end": end.estimate,
-                "end_half": end.high - end.estimate,
+                "end_half": end.half,
                 "difference": difference.estimate,
-                "difference_half": difference.high - difference.estimate,
+                "difference_half": difference.half,
                 "effective_group_rate": (spent["effective_groups"] / spent["groups"]).mean(),
                 "responses": spent["responses"].mean(),
                 "updates": spent["updated"].mean(),
-                "reach_responses": reached.responses if reached else _NONE,
-                "reach_share": reached.share if reached else _NONE,
+                "reach_share": reached.reach.estimate if reached else _NONE,
+                "reach_half": reached.reach.half if reached else _NONE,
+                "reach_seeds": reached.reached if reached else 0,
                 "samples": scored["samples"].max(),
                 "n": scored["n"].max(),
                 "avg_at_n": scored["avg_at_n"].mean(),
@@ -83,8 +89,8 @@ def _compared(summary: pd.DataFrame) -> pd.DataFrame:
         differences = zip(summary["difference"], summary["difference_half"], strict=True)
         table["against Uniform, points"] = [_text(*given) for given in differences]
     if summary["reach_share"].notna().any():
-        reached = zip(summary["reach_responses"], summary["reach_share"], strict=True)
-        table["responses to Uniform's accuracy"] = [_reached(*given) for given in reached]
+        columns = (summary[name] for name in ("reach_share", "reach_half", "reach_seeds", "num_seeds"))
+        table["responses to Uniform's accuracy, %"] = [_reached(*given) for given in zip(*columns, strict=True)]
     return table
 
 
@@ -105,22 +111,25 @@ def _names(summary: pd.DataFrame) -> list[str]:
     return [look(method).name for method in summary["method"]]
 
 
-def _reached(responses: float, share: float) -> str:
+def _reached(share: float, half: float, reached: int, count: int) -> str:
+    """``50 ± 4``, ``81 ± 22 (4 of 5 seeds)``, "not reached"; nothing for nan."""
     if np.isnan(share):
         return ""
-    return NOT_REACHED if np.isinf(share) else f"{responses:,.0f} ({100 * share:.0f} %)"
+    if not reached:
+        return NOT_REACHED
+    return _text(100 * share, 100 * half, 0) + (f" ({reached} of {count} seeds)" if reached < count else "")
 
 
 def _text(mean: float, half: float = _NONE, digits: int = 2) -> str:
     """``41.25 ± 0.50`` with a true minus sign, without the half where there is none; nothing for nan."""
     if np.isnan(mean):
         return ""
-    number = f"{round(mean, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    number = signed(mean, digits)
     return number if np.isnan(half) else f"{number} ± {half:.{digits}f}"
 
 
 def _difference(method: str, compared: Mapping[str, Comparison]) -> Interval:
     """To uniform; of uniform itself, and where no seed is shared, unknown."""
     if method == BASELINE or method not in compared:
-        return Interval(_NONE, _NONE, _NONE, 0)
+        return NO_INTERVAL
     return compared[method].mean

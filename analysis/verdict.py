@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.contrast import Contrast, Standing, best_first, compare, in_sentences, listed
-from analysis.heldout import BASELINE, accuracy_points, compare_to_uniform
+from analysis.contrast import Contrast, Standing, best_first, compare, corrected, in_sentences, listed
+from analysis.heldout import BASELINE, compare_to_uniform
 from analysis.load import Runs, refuse_twice
 from analysis.scores import Score, find_scores
 from analysis.style import in_order, look
@@ -60,39 +60,67 @@ def judge_scores(scores: Sequence[Score], methods: Sequence[str], needed: Mappin
         needed: a sentence more on an allocator that has two or more seeds.
     """
     main, *minor = scores
-    contrasts, sentences, disagreeing = [], [], []
+    base = main.baseline
+    against = _against(main, methods, base)
+    lead = _lead_of(against)
+    family = corrected([*against, *([lead] if lead else [])])
+    of_main, lead = _by_method(family[: len(against)]), family[-1] if lead else None
+    of_minor = [_by_method(corrected(_against(score, methods, base))) for score in minor]
+    sentences, disagreeing = [], []
     for method in methods:
-        if method == main.baseline:
+        if method == base:
             continue
-        contrast = compare(main, method, main.baseline)
-        if contrast is None:
-            name, base = look(method).name, look(main.baseline).name
-            sentences.append(f"{name} and {base} have no seed in common with a {main.name}: not compared.")
+        if method not in of_main:
+            what = "have no seed in common" if main.paired else "do not both have a seed"
+            sentences.append(f"{look(method).name} and {look(base).name} {what} with a {main.name}: not compared.")
             continue
-        beside = [other for score in minor if (other := compare(score, method, main.baseline))]
+        contrast = of_main[method]
+        beside = [family[method] for family in of_minor if method in family]
         more = (needed or {}).get(method, "") if contrast.standing is not Standing.ONE_SEED else ""
         also = f"Also: {'; '.join(other.aside() for other in beside)}." if beside else ""
         sentences.append(" ".join(filter(None, [contrast.sentence(), more, also])))
-        contrasts.append(contrast)
         disagreeing += [(contrast, other) for other in beside if contrast.disagrees(other)]
+    contrasts = list(of_main.values())
     disagreements = [_disagreement(*pair) for pair in disagreeing]
-    return Verdict(_headline(main, contrasts), sentences, disagreements, contrasts, disagreeing)
+    return Verdict(_headline(main, contrasts, lead), sentences, disagreements, contrasts, disagreeing)
+
+
+def _against(score: Score, methods: Sequence[str], base: str) -> list[Contrast]:
+    """Every allocator that can be compared with ``base``."""
+    return [found for method in methods if method != base and (found := compare(score, method, base))]
+
+
+def _lead_of(against: Sequence[Contrast]) -> Contrast | None:
+    """Of the allocators that anybody can use, the best beside the next, both measured against the baseline."""
+    usable = [one for one in against if not is_told(one.method) and one.num_seeds > 1]
+    best = sorted(usable, key=lambda one: -one.advantage)[:2]
+    return compare(best[0].score, best[0].method, best[1].method) if len(best) > 1 else None
+
+
+def _by_method(contrasts: Sequence[Contrast]) -> dict[str, Contrast]:
+    return {one.method: one for one in contrasts}
 
 
 def responses_needed(runs: Runs) -> dict[str, str]:
     """By method, what it needs to reach uniform's final accuracy; empty without evaluations or uniform."""
-    compared = compare_to_uniform(accuracy_points(runs)) if runs.kept("evals") else {}
-    found = {}
+    compared = compare_to_uniform(runs) if runs.kept("evals") else {}
+    uniform, found = look(BASELINE).name, {}
     for method, comparison in compared.items():
-        if method == BASELINE or np.isnan(comparison.share):
+        share, count, reached = comparison.reach.scaled(100.0), comparison.own.size, comparison.reached
+        if method == BASELINE or np.isnan(share.estimate):
             continue
-        uniform = look(BASELINE).name
-        found[method] = (
-            f"Its mean curve does not reach {uniform}'s final accuracy."
-            if np.isinf(comparison.share)
-            else f"Its mean curve reaches {uniform}'s final accuracy after {comparison.responses:,.0f} responses, "
-            f"{100 * comparison.share:.0f} % of {uniform}'s."
-        )
+        if not reached:
+            found[method] = f"None of its seeds reaches {uniform}'s final accuracy."
+            continue
+        interval = "" if np.isnan(share.low) else f" (95 % interval {share.low:.0f} to {share.high:.0f} %)"
+        needed = f"{share.estimate:.0f} % of {uniform}'s responses{interval}"
+        if reached == count:
+            found[method] = f"It reaches {uniform}'s final accuracy after {needed}."
+        else:
+            reach = (
+                f"{reached} of its {count} seeds {'reaches' if reached == 1 else 'reach'} {uniform}'s final accuracy"
+            )
+            found[method] = f"{reach}: counting the others as 100 %, after {needed}."
     return found
 
 
@@ -101,17 +129,17 @@ def is_told(method: str) -> bool:
     return method.partition("(")[0] == _TOLD
 
 
-def _headline(score: Score, contrasts: Sequence[Contrast]) -> str:
+def _headline(score: Score, contrasts: Sequence[Contrast], lead: Contrast | None) -> str:
     """Who is ahead of whom; allocators that are told the success rates stand apart."""
     usable = [contrast for contrast in contrasts if not is_told(contrast.method)]
     told = [contrast for contrast in contrasts if is_told(contrast.method)]
-    parts = [*_claims(score, usable), *(_headroom(contrast) for contrast in told)]
+    parts = [*_claims(score, usable, lead), *(_headroom(contrast) for contrast in told)]
     if not parts:
         return f"No two allocators have a seed in common with a {score.name}: nothing can be compared."
     return in_sentences(score.name, parts)
 
 
-def _claims(score: Score, contrasts: Sequence[Contrast]) -> list[str]:
+def _claims(score: Score, contrasts: Sequence[Contrast], lead: Contrast | None) -> list[str]:
     """Sentences without capital and full stop."""
     base = look(score.baseline).name
     of = {standing: best_first(contrasts, standing) for standing in Standing}
@@ -121,14 +149,10 @@ def _claims(score: Score, contrasts: Sequence[Contrast]) -> list[str]:
         parts.append(f"{_amounts(ahead)} {'is' if len(ahead) == 1 else 'are'} ahead of {base}")
     elif len(behind) + len(single) < len(contrasts):
         parts.append(f"no allocator is ahead of {base}")
-    if len(ahead) > 1 and (lead := compare(score, ahead[0].method, ahead[1].method)):
+    if lead is not None and {lead.method, lead.other} <= {one.method for one in ahead}:
         parts.append(_lead(lead))
-    if leaning := of[Standing.LEANS_AHEAD]:
-        parts.append(f"{_amounts(leaning)} {'leans' if len(leaning) == 1 else 'lean'} ahead")
     if behind:
         parts.append(f"{base} is ahead of {_amounts(behind)}")
-    if leaning := of[Standing.LEANS_BEHIND]:
-        parts.append(f"{_amounts(leaning)} {'leans' if len(leaning) == 1 else 'lean'} behind")
     if same := of[Standing.NOT_SHOWN]:
         parts.append(f"there is no difference that {_seeds(same)} can show between {base} and {_names(same)}")
     if single:
@@ -142,8 +166,6 @@ def _lead(first: Contrast) -> str:
     by = first.score.amount(first.mean.estimate)
     if first.standing is Standing.AHEAD:
         return f"first is {name}, ahead of the next, {following}, by {by}"
-    if first.standing is Standing.LEANS_AHEAD:
-        return f"first is {name}, leaning ahead of the next, {following}, by {by}"
     return f"which of {name} and {following} is first, {_seeds([first])} cannot show"
 
 
@@ -151,8 +173,6 @@ def _headroom(contrast: Contrast) -> str:
     base = look(contrast.other).name
     standing = {
         Standing.BEHIND: f"is behind {base} by",
-        Standing.LEANS_BEHIND: f"leans behind {base} by",
-        Standing.LEANS_AHEAD: f"leans ahead of {base} by",
         Standing.AHEAD: f"is ahead of {base} by",
     }.get(contrast.standing)
     claim = f"{standing} {contrast.score.amount(contrast.mean.estimate)}"
@@ -163,12 +183,7 @@ def _headroom(contrast: Contrast) -> str:
 
 
 def _disagreement(main: Contrast, minor: Contrast) -> str:
-    claim = {
-        Standing.BEHIND: "behind",
-        Standing.LEANS_BEHIND: "leaning behind",
-        Standing.LEANS_AHEAD: "leaning ahead of",
-        Standing.AHEAD: "ahead of",
-    }[main.standing]
+    claim = {Standing.BEHIND: "behind", Standing.AHEAD: "ahead of"}[main.standing]
     return (
         f"The measures disagree on {main.name}: {claim} {look(main.other).name} in {main.score.name} "
         f"({main.difference}), but {minor.way} in {minor.score.name} ({minor.difference})."

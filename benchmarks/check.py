@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from analysis.command import says_errors
 from benchmarks.measure import ROOT, Ratio, measure, ratios
+from cerolab.cli import start
 from cerolab.errors import RecordError
 from cerolab.records.files import read_json
 
@@ -107,4 +108,4 @@ def check(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -17,8 +16,10 @@ from analysis.command import says_errors
 from analysis.scaling import save_scaling
 from benchmarks.measure import ROOT, measure, ratios
 from benchmarks.rows import make_rows
+from cerolab.cli import start
 from cerolab.records import provenance
 from cerolab.records.files import write_json
+from cerolab.settings import FolderToFill, PoolSize, checked
 
 app = App(
     name="python -m benchmarks.run",
@@ -31,12 +32,13 @@ app = App(
 
 @app.default
 @says_errors
+@checked
 def run(
     *,
-    out: Annotated[Path, Parameter(show_default=False)] = ROOT / "results" / "bench",
+    out: Annotated[FolderToFill, Parameter(show_default=False)] = ROOT / "results" / "bench",
     sweep: bool = True,
     trainer: bool = True,
-    most_prompts: int = 10**7,
+    most_prompts: PoolSize = 10**7,
 ) -> int:
     """Time the hot paths; ten minutes in full, and only a machine without other work gives numbers to commit.
 
@@ -78,4 +80,4 @@ def _timed_sweep() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

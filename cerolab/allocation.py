@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
+from cerolab.text import brief
 
 # Axis suffixes, the same everywhere: _M pool prompts, _A admitted prompts of this wave, _K rounds,
 # _G responses of a group, _S seeds, _T tokens.
@@ -25,7 +26,7 @@ def cut_off(units_A: IntArray, quota: int) -> IntArray:
     return np.clip(quota - before, 0, units_A)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Allocation:
     """Which prompts get how many units in this wave, in priority order.
 
@@ -56,6 +57,11 @@ class Allocation:
             raise InvalidValueError("prompts", int(self.prompts.min()), "is negative", "use ids in 0..M-1")
         object.__setattr__(self, "num_units", int(self.units.sum()))
 
+    def __repr__(self) -> str:
+        """``Allocation(prompts=[5, 0, 17, ... 24], units=[2, 2, 1, ... 24], num_units=47)``."""
+        wave = "" if self.last_wave else ", last_wave=False"
+        return f"Allocation(prompts={brief(self.prompts)}, units={brief(self.units)}, num_units={self.num_units}{wave})"
+
     @classmethod
     def empty(cls, last_wave: bool = True) -> Allocation:
         """An allocation that admits nobody; the round still counts."""
@@ -83,7 +89,7 @@ class Allocation:
         )
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Feedback:
     """What the verifier said of the responses of an allocation, one entry an admitted prompt.
 
@@ -100,6 +106,11 @@ class Feedback:
     reward_sum: npt.ArrayLike
     reward_sq_sum: npt.ArrayLike | None = None
     num_tokens: npt.ArrayLike | None = None
+
+    def __repr__(self) -> str:
+        """``Feedback(num_responses=[8, 8, 8, ... 24], reward_sum=[3, 0, 8, ... 24])``."""
+        texts = [f"{name}={brief(value)}" for name in self.__slots__ if (value := getattr(self, name)) is not None]
+        return f"Feedback({', '.join(texts)})"
 
 
 class Wave(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -17,9 +17,12 @@ import numpy as np
 from cerolab import feedback as feedback_checks
 from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray, Wave
 from cerolab.checks import whole_number
-from cerolab.errors import ProtocolError, StateError
+from cerolab.errors import AllocatorError, ProtocolError, StateError
 from cerolab.feedback import CheckedFeedback
+from cerolab.hooks import defined_at, described, raised
 from cerolab.problem import AllocationProblem
+from cerolab.sources import is_built_in
+from cerolab.text import brief
 
 STATE_SCHEMA = 1
 
@@ -30,6 +33,17 @@ class NoOptions:
 
 
 OptionsT = TypeVar("OptionsT")
+
+
+def _changed(options: Any) -> dict[str, Any]:
+    """The options that differ from their defaults, or have none."""
+    found = {}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        plain = field.default if field.default_factory is MISSING else field.default_factory()
+        if value is not plain and (isinstance(value, np.ndarray) or value != plain):
+            found[field.name] = value
+    return found
 
 
 class BaseAllocator(ABC, Generic[OptionsT]):
@@ -50,6 +64,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
     name: ClassVar[str]
     Options: ClassVar[type[Any]] = NoOptions
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    _step: str | None = None  # of the method, while it runs
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
         self.problem = problem
@@ -59,6 +74,26 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         self.remaining = problem.budget
         self.remaining_tokens = problem.token_budget
         self._pending: Allocation | None = None
+
+    def __repr__(self) -> str:
+        """``cero(price=0.3): round 12 of 100, 8,760 of 10,000 units left, 1,000 prompts, seed 0``, as ``<...>``.
+
+        Options that are as they are by default are left out.
+        """
+        problem = self.problem
+        given = ", ".join(f"{name}={brief(value)}" for name, value in _changed(self.options).items())
+        parts = [
+            f"round {self.round_index:,} of {problem.num_rounds:,}",
+            f"{self.remaining:,} of {problem.budget:,} units left",
+            *(
+                []
+                if self.remaining_tokens is None
+                else [f"{self.remaining_tokens:,} of {problem.token_budget:,} tokens"]
+            ),
+            f"{problem.num_prompts:,} prompts",
+            f"seed {self.seed}",
+        ]
+        return f"<{self.name}{f'({given})' if given else ''}: {', '.join(parts)}>"
 
     # --- the part that a method writes -------------------------------------------------------------------------
 
@@ -81,6 +116,41 @@ class BaseAllocator(ABC, Generic[OptionsT]):
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """The inverse of ``_arrays``; raises before it changes anything."""
 
+    def _call(self, step: str, *arguments: Any) -> Any:
+        """Do a step that the method wrote.
+
+        Raises:
+            AllocatorError: it raised, and the method is not built in; names file, line and round.
+        """
+        outer, self._step = self._step, step
+        try:
+            return getattr(self, step)(*arguments)
+        except Exception as error:
+            if isinstance(error, AllocatorError) or is_built_in(type(self)):
+                raise
+            raise raised(self, step, error) from error
+        finally:
+            self._step = outer
+
+    def _turn(self, call: str) -> None:
+        if self._step is not None:
+            raise ProtocolError(f"{self.name}: {call} was called within {self._step}; only a loop takes turns")
+
+    def _state_arrays(self) -> dict[str, np.ndarray]:
+        """``_arrays()``, if these are arrays by name."""
+        arrays = self._call("_arrays")
+        if isinstance(arrays, dict):
+            others = {key: value for key, value in arrays.items() if not isinstance(value, (np.ndarray, np.generic))}
+            wrong = [f"{key!r} as {described(value)}" for key, value in others.items()]
+        else:
+            wrong = [described(arrays)]
+        if wrong:
+            raise AllocatorError(
+                f"{self.name}: _arrays returned {wrong[0]} ({defined_at(type(self)._arrays)}); "
+                'it must return a dict of arrays: return {"exposure": self.exposure_M.copy()}'
+            )
+        return arrays
+
     # --- the public interface ----------------------------------------------------------------------------------
 
     @property
@@ -89,9 +159,19 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         return self.affordable == 0 or self.round_index >= self.problem.num_rounds
 
     def allocate(self) -> Allocation:
-        """The next wave; asked again before ``observe`` it is the same one."""
+        """The next wave; asked again before ``observe`` it is the same one.
+
+        Raises:
+            AllocatorError: the method's own code raised, or chose no ``Allocation``; names file and line.
+        """
+        self._turn("allocate()")
         if self._pending is None:
-            chosen = Allocation.empty() if self.done else self._select()
+            chosen = Allocation.empty() if self.done else self._call("_select")
+            if not isinstance(chosen, Allocation):
+                raise AllocatorError(
+                    f"{self.name}: _select returned {described(chosen)} ({defined_at(type(self)._select)}); "
+                    "it must return an Allocation: return Allocation(prompts, units)"
+                )
             self._pending = chosen if self.remaining_tokens is None else chosen.first(self.affordable)
         return self._pending
 
@@ -106,7 +186,9 @@ class BaseAllocator(ABC, Generic[OptionsT]):
             ProtocolError: ``allocation`` is not the last one, or none is open.
             InvalidValueError: the feedback cannot be true; see ``cerolab.feedback.validated``.
             In both cases the state stays as it was.
+            AllocatorError: the method's own code raised while it learnt; names file and line.
         """
+        self._turn("observe()")
         if self._pending is None:
             raise ProtocolError(f"{self.name}: observe() without an open allocation; call allocate() first")
         for given, kind in ((allocation, Allocation), (feedback, Feedback)):
@@ -120,7 +202,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
             )
         checked = feedback_checks.validated(allocation, feedback, self.problem)
         if self.round_index < self.problem.num_rounds:  # the horizon may be over
-            self._learn(allocation, checked)
+            self._call("_learn", allocation, checked)
             self._count(allocation, checked.num_tokens)
         self._pending = None
 
@@ -150,10 +232,10 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         num_new = whole_number("num_new", num_new, least=1)
         if self.round_open:
             raise ProtocolError(f"{self.name}: round {self.round_index} is open; let prompts join between two rounds")
-        before, own = dict(vars(self)), self._arrays()
+        before, own = dict(vars(self)), self._state_arrays()
         try:
             type(self).__init__(self, self.problem.grown(num_new), self.seed, self.options)
-            self._load_arrays(self._joined(own, self._arrays()))
+            self._call("_load_arrays", self._call("_joined", own, self._state_arrays()))
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -203,7 +285,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         counts = {"round_index": self.round_index, "remaining": self.remaining}
         if self.remaining_tokens is not None:
             counts["remaining_tokens"] = self.remaining_tokens
-        return {**self._identity(), **counts, **self._arrays()}
+        return {**self._identity(), **counts, **self._state_arrays()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly where ``state_dict()`` was taken.
@@ -224,7 +306,8 @@ class BaseAllocator(ABC, Generic[OptionsT]):
             if value.size != 1 or value.dtype.kind not in "iu" or not 0 <= value.item() <= most:
                 raise StateError(f"{self.name}: the state has {key}={value}, expected a whole number in 0..{most}")
             counts[key] = int(value.item())
-        arrays = {key: self._checked_array(key, self._stored(state, key), own) for key, own in self._arrays().items()}
+        own = self._state_arrays()
+        arrays = {key: self._checked_array(key, self._stored(state, key), mine) for key, mine in own.items()}
         spent = self.problem.budget - counts["remaining"]
         if "exposure" in arrays and int(arrays["exposure"].sum()) != spent:
             raise StateError(f"{self.name}: the state's exposure does not sum to the {spent} units it has spent")
@@ -232,7 +315,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
             spent_tokens = limits["remaining_tokens"] - counts["remaining_tokens"]
             if int(arrays["tokens"].sum()) != spent_tokens:
                 raise StateError(f"{self.name}: the state's tokens do not sum to the {spent_tokens} it has spent")
-        self._load_arrays(arrays)
+        self._call("_load_arrays", arrays)
         self.round_index, self.remaining, self._pending = counts["round_index"], counts["remaining"], None
         self.remaining_tokens = counts.get("remaining_tokens")
 

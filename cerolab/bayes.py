@@ -28,6 +28,9 @@ from cerolab.problem import AllocationProblem
 from cerolab.projection import TieOrder
 from cerolab.stack import StackableAllocator
 
+_STEADY = 0.8 - 1e-9, 1.25 + 1e-9  # evidence at the last fit over that of today; sums of floats, so with some slack
+_REFITS = 20  # of the pool's prior over the horizon, besides those where the evidence has grown
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PosteriorOptions:
@@ -35,7 +38,8 @@ class PosteriorOptions:
 
     Attributes:
         prior: (a0, b0) of the Beta prior, or "pool" to learn it from the whole pool (empirical Bayes), starting
-            from (1, 1) and refitted each time the pool's evidence has grown by a quarter.
+            from (1, 1) and refitted each time the pool's evidence has grown by a quarter, and twenty times over the
+            horizon, because rates may move while the evidence stays as much.
         forgetting: rho in (0, 1], evidence kept a round (5).
         tie_seed: seeds the fixed random order in which ties are broken; None takes the allocator's seed.
         precision: "single" keeps what a prompt has in float32, for half the memory (``docs/scale.md``).
@@ -88,6 +92,7 @@ class PosteriorAllocator(StackableAllocator[OptionsT]):
         prior = (1.0, 1.0) if isinstance(options.prior, str) else options.prior
         self.posterior = Posterior.create(problem.num_prompts, prior, self._round_forgetting, options.precision)
         self._fitted_evidence = 0.0
+        self._refit_every = -(-problem.num_rounds // _REFITS)  # rounds
         tie_seed = self.seed if options.tie_seed is None else options.tie_seed
         self.ties = TieOrder(seeding.generator("tie order", tie_seed).permutation(problem.num_prompts))
 
@@ -124,7 +129,8 @@ class PosteriorAllocator(StackableAllocator[OptionsT]):
         changed_all = self.posterior.forgetting != 1.0 or turned_graded
         if self._learns_prior:
             evidence = float(self.posterior.num_responses.sum(dtype=np.float64))
-            if not 0.8 * evidence <= self._fitted_evidence <= 1.25 * evidence:
+            grown = not _STEADY[0] * evidence <= self._fitted_evidence <= _STEADY[1] * evidence
+            if grown or self.round_index % self._refit_every == 0:
                 self.posterior.refit_prior()
                 self._fitted_evidence = evidence
                 changed_all = True

@@ -14,6 +14,7 @@ from cerolab.allocation import FloatArray, IntArray
 from cerolab.errors import StateError
 
 _MOST_PROMPTS = 512
+_DECIMALS = 9  # of a logit; the order in which a library sums changes those behind
 _BLOCK = 1 << 14  # prompts predicted at a time
 LIMITS: Mapping[str, tuple[float, float]] = {
     "observed": (-1, np.inf),
@@ -83,7 +84,7 @@ class EmbeddingProcess:
         for start in range(0, at.size, _BLOCK):
             rows = self._embedding_Md[at[start : start + _BLOCK]]
             logit[start : start + _BLOCK] = mean + self._kernel(rows, known) @ weights
-        return np.asarray(expit(logit))
+        return np.asarray(expit(np.round(logit, _DECIMALS)))
 
     def _weights(self, count: int, mean: float) -> FloatArray:
         successes = self._rewards[:count] + 0.5

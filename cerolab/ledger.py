@@ -41,6 +41,18 @@ class BudgetLedger:
         self._round_units = 0
         self._round_waves: list[Allocation] = []
 
+    def __repr__(self) -> str:
+        """``BudgetLedger(round 12 of 100, 1,240 of 10,000 units spent, 4,960 responses, 12 updates)``."""
+        problem = self.problem
+        parts = [
+            f"round {self.round_index:,} of {problem.num_rounds:,}",
+            f"{self.units:,} of {problem.budget:,} units spent",
+            f"{self.responses:,} responses",
+            *([] if problem.token_budget is None else [f"{self.tokens:,} of {problem.token_budget:,} tokens"]),
+            f"{self.updates:,} updates",
+        ]
+        return f"BudgetLedger({', '.join(parts)})"
+
     @property
     def remaining(self) -> int:
         """Units left of the budget."""

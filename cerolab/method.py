@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-import yaml
-
 from cerolab.errors import InvalidValueError, UnknownNameError
+from cerolab.plain_yaml import read_yaml
 from cerolab.registry import allocator_class
+from cerolab.sources import sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,13 @@ class Method:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def plugin(self) -> dict[str, str]:
+        """Digest by module of all code that is not built in, also of a matched method; see ``cerolab.sources``."""
+        matched = self.options.get("matches")
+        own = dict(sources(allocator_class(self.name)))
+        return own | (Method.parse(matched).plugin if isinstance(matched, str) else {})
+
     @classmethod
     def parse(cls, text: str) -> Method:
         """From the text form ``cero`` or ``cero(catch_up=true, prior=[2, 2])``.
@@ -35,8 +42,8 @@ class Method:
         options: Any = {}
         if bracket:
             try:
-                options = yaml.safe_load("{" + rest.removesuffix(")").replace("=", ": ") + "}")
-            except yaml.YAMLError:
+                options = read_yaml("{" + rest.removesuffix(")").replace("=", ": ") + "}")
+            except ValueError:
                 options = None
             if not rest.endswith(")") or not isinstance(options, dict) or None in options.values():
                 raise InvalidValueError(

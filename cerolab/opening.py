@@ -67,8 +67,12 @@ def open_prompts(
 @lru_cache(maxsize=256)
 def _go_on(prior: Prior, price_step: int | None, problem: AllocationProblem, depth: int, most: float) -> BoolArray:
     """``StoppingPlan.go_on`` for a Beta prior and a price on a grid (None: units are free)."""
+    price = 0.0 if price_step is None else math.exp(price_step * PRICE_STEP)
+    return _stopping(prior, problem, depth, most).plan(price).go_on
+
+
+@lru_cache(maxsize=8)
+def _stopping(prior: Prior, problem: AllocationProblem, depth: int, most: float) -> oracle.StoppingProblem:
     a, b = (min(part, 1e4) for part in prior)
     nodes = betaincinv(a, b, (np.arange(_NODES) + 0.5) / _NODES)
-    price = 0.0 if price_step is None else math.exp(price_step * PRICE_STEP)
-    weight = np.full(_NODES, 1.0 / _NODES)
-    return oracle.solve_stopping(nodes, weight, price, problem, depth, most_units=most).go_on
+    return oracle.stopping_problem(nodes, np.full(_NODES, 1.0 / _NODES), problem, depth, most_units=most)

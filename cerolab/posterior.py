@@ -20,14 +20,16 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize
-from scipy.special import betaln
+from scipy.special import betaln, digamma
 
 from cerolab.allocation import FloatArray, IntArray
 from cerolab.checks import real_number
 from cerolab.errors import InvalidValueError, StateError
+from cerolab.text import brief
 
 Prior = tuple[float, float]
 Precision = Literal["double", "single"]
+_LEAST_WEIGHT = 1e-2  # of a prior that is learned
 _MOST_PRIOR = 1e100  # products of two stay finite
 
 
@@ -62,7 +64,7 @@ def float_type(precision: Precision) -> npt.DTypeLike:
     return np.float32 if precision == "single" else np.float64
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Posterior:
     """Discounted reward sums of every prompt under a Beta prior; binary or graded rewards.
 
@@ -88,6 +90,12 @@ class Posterior:
     def __post_init__(self) -> None:
         self.prior = checked_prior(self.prior)
         self.forgetting = checked_forgetting(self.forgetting)
+
+    def __repr__(self) -> str:
+        """``Posterior(prior=(1.0, 1.0), forgetting=1.0, num_responses=[8, 0, 4, ... 1000], reward_sum=[3, ...])``."""
+        sums = {name: getattr(self, name) for name in ("num_responses", "reward_sum", "reward_sq_sum")}
+        texts = [f"{name}={brief(value)}" for name, value in sums.items() if value is not None]
+        return f"Posterior(prior={self.prior}, forgetting={self.forgetting}, {', '.join(texts)})"
 
     @classmethod
     def create(
@@ -137,6 +145,28 @@ class Posterior:
         second = (a0 + _double(self.reward_sq_sum[at])) / weight  # a Bernoulli(a0/s0) base measure: its r^2 is its r
         return np.maximum(second - mean**2, 0.0) * (weight / (weight + 1.0))
 
+    def variance_ratio(self) -> float:
+        """Within-prompt variance of the pool's rewards over that of coins with the same means, in (0, 1].
+
+        Both are estimated without bias from prompts with two responses and more, and one response to a coin of unknown
+        bias is counted besides, so that the ratio is 1 before any evidence; it is 1 for binary rewards.
+        """
+        if self.reward_sq_sum is None:
+            return 1.0
+        seen = self.num_responses > 1
+        n, total, squares = (_double(sums[seen]) for sums in (self.num_responses, self.reward_sum, self.reward_sq_sum))
+        mean, within = total / n, np.maximum(squares - total**2 / n, 0.0)  # within: n - 1 times the variance
+        coins = (n - 1.0) * mean * (1.0 - mean) + within / n  # n - 1 times mean (1 - mean), without bias
+        one = float(expected_variance(1.0, 1.0))
+        return min(1.0, (float(within.sum()) + one) / (float(coins.sum()) + one))
+
+    def variance_sd(self) -> FloatArray:
+        """[M] posterior standard deviation of the within-prompt reward variance.
+
+        Graded rewards are taken to vary as those of coins do, less by one factor for the pool (``variance_ratio``).
+        """
+        return self.variance_ratio() * variance_sd(self.alpha, self.beta)
+
     def update(
         self, prompts: IntArray, num_responses: FloatArray, reward_sum: FloatArray, reward_sq_sum: FloatArray | None
     ) -> None:
@@ -164,8 +194,8 @@ class Posterior:
                 sums_M[prompts] *= kept
 
     def refit_prior(self) -> None:
-        """Replace the prior by the pool's maximum-likelihood one (empirical Bayes); see ``fit_prior``."""
-        self.prior = fit_prior(self.reward_sum, self.num_responses)
+        """Replace the prior by the likeliest one for the pool (empirical Bayes); see ``fit_prior``."""
+        self.prior = fit_prior(self.reward_sum, self.num_responses, self.variance_ratio())
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Arrays only: the prior, the sums, and whether rewards were ever graded."""
@@ -245,30 +275,62 @@ def checked_forgetting(forgetting: object) -> float:
     return real_number("forgetting", forgetting, 0.0, 1.0, remedy, low_open=True)
 
 
-def fit_prior(reward_sum: FloatArray, num_responses: FloatArray, most_weight: float = 100.0) -> Prior:
-    """The pool-wide empirical-Bayes prior: maximum beta-binomial likelihood of all prompts with responses.
+def fit_prior(
+    reward_sum: FloatArray, num_responses: FloatArray, variance_ratio: float = 1.0, most_weight: float = 100.0
+) -> Prior:
+    """The pool-wide empirical-Bayes prior: the likeliest beta-binomial law of all prompts with responses.
 
-    Prompts with the same counts are pooled first, so the cost does not grow with M. A weak Exponential(1) penalty on
-    a0 and b0 of one prompt's weight keeps it finite; with no data it returns (1, 1).
+    Prompts with the same counts are pooled first, so that the cost hardly grows with M. A weak Gamma(2, 1) prior of a0
+    and b0, of one prompt's weight, has its mode at (1, 1): that is the answer without data, and few prompts move it
+    little; in a large pool it does not count. The answer is rounded to three digits, more than any pool tells, so that
+    it does not depend on how a machine rounds.
 
     Args:
         reward_sum, num_responses: [M], may be fractional (forgetting, graded rewards).
+        variance_ratio: within-prompt variance of the rewards over that of coins. A graded reward tells as much of its
+            prompt's mean as 1 / ratio coins do, and counts as so many; else too little of the spread between prompts
+            would be left to the prior. The answer is in responses again: ratio times the Beta law of the means, which
+            makes the posterior mean the best one.
         most_weight: upper bound of a0 and of b0.
     """
     seen = num_responses > 0
     if not seen.any():
         return 1.0, 1.0
-    # A quarter of a response is fine enough for fractional counts; one number a pair sorts faster than two.
-    counts = np.rint(4 * np.stack([reward_sum[seen], num_responses[seen] - reward_sum[seen]])).astype(np.int64)
-    pairs, weight = np.unique((counts[0] << 31) + counts[1], return_counts=True)
-    successes, failures = (pairs >> 31) / 4, (pairs & ((1 << 31) - 1)) / 4
+    step = max(variance_ratio, 0.25) / 4.0  # a quarter of a coin is fine enough
+    successes, failures, weight = _distinct_counts(_double(reward_sum[seen]), _double(num_responses[seen]), step)
+    successes, failures = successes / variance_ratio, failures / variance_ratio
+    total = successes + failures
 
-    def loss(log_prior: FloatArray) -> float:
+    def loss(log_prior: FloatArray) -> tuple[float, FloatArray]:
         a, b = np.exp(log_prior)
         likelihood = weight @ (betaln(a + successes, b + failures) - betaln(a, b))
-        return float((a + b - likelihood) / weight.sum())
+        both = weight @ (digamma(a + b) - digamma(a + b + total))
+        slope_a = weight @ (digamma(a + successes) - digamma(a)) + both
+        slope_b = weight @ (digamma(b + failures) - digamma(b)) + both
+        penalty = a + b - log_prior.sum()
+        slope = np.array([a - 1.0 - a * slope_a, b - 1.0 - b * slope_b])
+        return float((penalty - likelihood) / weight.sum()), slope / weight.sum()
 
-    bound = (math.log(1e-2), math.log(most_weight))
-    best = optimize.minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=[bound, bound])
-    a0, b0 = np.exp(best.x)
-    return float(a0), float(b0)
+    bounds = [(math.log(_LEAST_WEIGHT), math.log(most_weight))] * 2
+    best = optimize.minimize(
+        loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-10}
+    )
+    a0, b0 = (min(max(float(f"{part:.3g}"), _LEAST_WEIGHT), most_weight) for part in variance_ratio * np.exp(best.x))
+    return a0, b0
+
+
+def _distinct_counts(
+    reward_sum: FloatArray, num_responses: FloatArray, step: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(successes, failures, how many prompts have them), in whole steps."""
+    successes, failures = (np.rint(part / step).astype(np.int64) for part in (reward_sum, num_responses - reward_sum))
+    base = int(failures.max()) + 1
+    packed = successes * base + failures
+    if (int(successes.max()) + 1) * base <= max(1 << 16, packed.size):
+        of_pair = np.bincount(packed)
+        pairs = np.flatnonzero(of_pair)
+        weight = of_pair[pairs]
+    else:
+        pairs, weight = np.unique(packed, return_counts=True)
+    successes, failures = pairs // base, pairs % base
+    return step * successes.astype(np.float64), step * failures.astype(np.float64), weight.astype(np.float64)

@@ -9,8 +9,10 @@ from typing import Any
 from cerolab.checks import real_number, whole_number
 from cerolab.errors import InvalidValueError
 
+_LARGEST = 2**53  # whole numbers up to here are exact as floats
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AllocationProblem:
     """Sizes and limits of one horizon. Units, not responses, unless a name says otherwise.
 
@@ -45,7 +47,13 @@ class AllocationProblem:
 
     def __post_init__(self) -> None:
         for field in ("num_prompts", "num_rounds", "budget", "capacity", "max_units", "responses_per_unit"):
-            object.__setattr__(self, field, whole_number(field, getattr(self, field), least=1))
+            size = whole_number(field, getattr(self, field), least=1)
+            if size > _LARGEST:
+                raise InvalidValueError(field, size, f"is above {_LARGEST:,}", "give what fits into 53 bits")
+            object.__setattr__(self, field, size)
+        if (most := max(self.budget_responses, self.horizon_exposure * self.responses_per_unit)) > _LARGEST:
+            remedy = f"lower sizes until neither passes {_LARGEST:,}"
+            raise InvalidValueError("budget", self.budget, f"with its rounds makes up to {most:,} responses", remedy)
         saturation = real_number("saturation", self.saturation, 0.0, math.inf, "use 1.0, say", low_open=True)
         object.__setattr__(self, "saturation", saturation)
         most_per_round = self.num_prompts * self.max_units
@@ -80,6 +88,10 @@ class AllocationProblem:
                 f"does not pay for one unit of {self.responses_per_unit} responses of {self.max_tokens} tokens",
                 f"raise it to at least {self.most_unit_tokens}, by far more, or lower max_tokens",
             )
+
+    def __repr__(self) -> str:
+        """The settings, those of a token budget only where there is one."""
+        return f"AllocationProblem({', '.join(f'{name}={value}' for name, value in self.to_dict().items())})"
 
     @property
     def exposure_scale(self) -> float:

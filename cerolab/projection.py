@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cerolab.allocation import Allocation, FloatArray, IntArray
 from cerolab.errors import InvalidValueError
+from cerolab.rounding import comparable
 
 
 def project_box(x: npt.ArrayLike, low: float = 0.0, high: float = 1.0) -> FloatArray:
@@ -104,9 +105,17 @@ def top_scores(score_M: FloatArray, ties: TieOrder, count: int, floor: float | N
 
     A large pool is cut at a threshold guessed from a sample, then partitioned; only the admitted prompts are sorted.
     ``floor=None`` makes every prompt eligible.
+
+    Raises:
+        InvalidValueError: a score is nan, which has no place in an order.
     """
     if count <= 0:
         return np.empty(0, np.int64)
+    if np.isnan(score_M.min(initial=np.inf)):
+        unknown = np.flatnonzero(np.isnan(score_M))
+        raise InvalidValueError(
+            "score_M", float("nan"), f"is the score of {unknown.size} prompts, {unknown[0]} first", "-inf keeps one out"
+        )
     least = -np.inf if floor is None else floor
     guess = _guessed_threshold(score_M, count, least)
     chosen = (score_M > guess).nonzero()[0]
@@ -173,14 +182,14 @@ def largest_increments(gain_AL: FloatArray, count: int) -> IntArray:
         count: units to lay out; fewer where there are not as many.
 
     Returns:
-        units int64 [A]. Of equal gains the lower level is taken first, then the earlier row.
+        units int64 [A]. Of gains that are equal but for rounding the lower level is taken first, then the earlier row.
     """
     num_rows = gain_AL.shape[0]
-    flat = gain_AL.T.ravel()  # by levels
+    flat = comparable(gain_AL.T.ravel())  # by levels
     count = min(count, int(np.count_nonzero(flat > -np.inf)))
     if count <= 0:
         return np.zeros(num_rows, np.int64)
     threshold = np.partition(flat, flat.size - count)[flat.size - count]
-    units = np.count_nonzero(gain_AL > threshold, axis=1).astype(np.int64)
+    units = np.bincount((flat > threshold).nonzero()[0] % num_rows, minlength=num_rows)
     tied = np.flatnonzero(flat == threshold)[: count - int(units.sum())]
     return units + np.bincount(tied % num_rows, minlength=num_rows)

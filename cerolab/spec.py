@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cerolab.errors import InvalidValueError
 
-_CALL = re.compile(r"\s*([a-z_][a-z0-9_]*)\s*(?:\(\s*(.*?)\s*\))?\s*", re.IGNORECASE)
+_NAME = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 
 
 class Call(NamedTuple):
@@ -41,8 +41,9 @@ def parse_call(field: str, text: str) -> Call:
     Raises:
         InvalidValueError: not of that form.
     """
-    match = _CALL.fullmatch(text)
-    if match is None:
+    name, bracket, rest = (part.strip() for part in text.partition("("))
+    arguments = rest.removesuffix(")").strip()
+    whole = rest.endswith(")") and "\n" not in arguments if bracket else True
+    if not whole or not _NAME.fullmatch(name):
         raise InvalidValueError(field, text, "is not of the form name(argument, ...)", "write beta(0.5, 0.5), say")
-    name, arguments = match.group(1).lower(), match.group(2)
-    return Call(name, tuple(part.strip() for part in arguments.split(",")) if arguments else ())
+    return Call(name.lower(), tuple(part.strip() for part in arguments.split(",")) if arguments else ())

@@ -132,16 +132,16 @@ class Stack:
         self._open = []
 
     def _learn(self, checked: CheckedFeedback) -> None:
-        requests = [row._request(own) for row, own in zip(self.rows, self._open, strict=True)]
+        requests = [row._call("_request", own) for row, own in zip(self.rows, self._open, strict=True)]
         same = all(request is own for request, own in zip(requests, self._open, strict=True))
         request = self._wave if same else end_to_end(requests, self.problem.num_prompts)
         self._whole.round_index = self.rows[0].round_index
-        self._whole._learn_prompts(self._wave, checked, request)
+        self._whole._call("_learn_prompts", self._wave, checked, request)
         for name, array in self._arrays.items():
             if attrgetter(name)(self._whole) is not array:
                 raise ProtocolError(f"{self.rows[0].name}: {name} of row_arrays was replaced, not changed in place")
         for row, own, asked in zip(self.rows, self._open, requests, strict=True):
-            row._learn_row(asked)
+            row._call("_learn_row", asked)
             row._count(own, None)
 
     def predicted_value(self) -> FloatArray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from cerolab.allocation import Allocation, FloatArray, IntArray
 from cerolab.problem import AllocationProblem
+from cerolab.rounding import SLACK
 
 _PRIOR_RESPONSES = 4.0  # that the pool's mean counts for in the mean of a prompt
 
@@ -40,7 +41,7 @@ def round_tokens(remaining_tokens: int, rounds_left: int, mean_cost: float, prob
     A wave is only booked where its longest responses could be paid for, so with r = longest / mean a round near the end
     can spend just 1/r of what is left: the pace is to be through 2 (r - 1) rounds early, and these use up the rest.
     """
-    slow = 2 * (math.ceil(problem.most_unit_tokens / mean_cost - 1e-9) - 1)
+    slow = 2 * (math.ceil(problem.most_unit_tokens / mean_cost - SLACK) - 1)
     return remaining_tokens / max(1, rounds_left - slow)
 
 
@@ -54,6 +55,7 @@ def first_within(allocation: Allocation, cost_M: FloatArray, tokens: float) -> A
     """
     cost_A = cost_M[allocation.prompts]
     ends_A = np.cumsum(allocation.units * cost_A)
+    tokens *= 1.0 + SLACK  # groups that cost just as much fit, however their sum is rounded
     full = int(np.searchsorted(ends_A, tokens, side="right"))
     if full == allocation.num_groups:
         return allocation

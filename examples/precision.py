@@ -8,21 +8,22 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, make, oracle
+from cerolab.cli import launch
 from cerolab.dual import SlopeStep
 from cerolab.posterior import Precision, float_type
 from cerolab.records import provenance
 from cerolab.records.files import write_json
 from cerolab.regret import static_value
+from cerolab.settings import FileToWrite, Horizon, PoolSize, Seeds, checked
+from sim.memory import check_memory
 from sim.populations import parse_population
 from sim.rewards import Rewards
 
@@ -121,38 +122,55 @@ def bytes_a_prompt(name: str, num_prompts: int, precision: str) -> tuple[float, 
     return kept / num_prompts, peak / num_prompts
 
 
-def main() -> None:
-    """Print the three tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--horizons", type=int, nargs="*", default=[500, 5000])
-    parser.add_argument("--steps", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
-    parser.add_argument("--prompts", type=int, default=1_000_000, help="of the pool whose memory is measured")
-    parser.add_argument("--record", type=Path, help="a JSON file to write every number to")
-    given, code = parser.parse_args(), provenance()
+@checked
+def main(
+    *,
+    seeds: Seeds = 10,
+    horizons: tuple[Horizon, ...] = (500, 5000),
+    steps: tuple[Horizon, ...] = (1_000, 10_000, 100_000, 1_000_000),
+    prompts: PoolSize = 1_000_000,
+    record: FileToWrite | None = None,
+) -> None:
+    """Print the three tables.
+
+    Parameters
+    ----------
+    seeds
+        Number of seeds.
+    horizons
+        Rounds K of the runs side by side.
+    steps
+        Rounds after which steps are looked at.
+    prompts
+        Of the pool whose memory is measured.
+    record
+        A JSON file to write every number to.
+    """
+    check_memory(prompts)
+    code = provenance()
     decisions, stall, memory = [], [], []
-    for num_rounds in given.horizons:
-        found = [side_by_side(num_rounds, s) for s in tqdm(range(given.seeds), f"K = {num_rounds}", leave=False)]
+    for num_rounds in horizons:
+        found = [side_by_side(num_rounds, s) for s in tqdm(range(seeds), f"K = {num_rounds}", leave=False)]
         decisions += [{"num_rounds": num_rounds, "seed": seed, **one} for seed, one in enumerate(found)]
-        print(f"cero, 1,000 prompts of Beta(1/2, 1/2), K = {num_rounds}, {given.seeds} seeds: mean, least, most")
+        print(f"cero, 1,000 prompts of Beta(1/2, 1/2), K = {num_rounds}, {seeds} seeds: mean, least, most")
         for field in found[0]:
             values = [one[field] for one in found]
             print(f"  {field:36}{np.mean(values):12.3g}{min(values):12.3g}{max(values):12.3g}")
     print("slope over curvature of a prompt left alone from 0.5 on, after K rounds: double, single")
-    for num_rounds in given.steps:
+    for num_rounds in steps:
         stall.append({"num_rounds": num_rounds, **{kind: left_alone(num_rounds, kind) for kind in PRECISIONS}})
         print(f"  {num_rounds:<12,}{stall[-1]['double']:12.6f}{stall[-1]['single']:12.6f}")
-    print(f"bytes a prompt, {given.prompts:,} prompts: kept and peak in double, kept and peak in single")
+    print(f"bytes a prompt, {prompts:,} prompts: kept and peak in double, kept and peak in single")
     for name in METHODS:
-        row: dict[str, Any] = {"method": name, "num_prompts": given.prompts}
+        row: dict[str, Any] = {"method": name, "num_prompts": prompts}
         for kind in PRECISIONS:
-            row[f"kept_{kind}"], row[f"peak_{kind}"] = bytes_a_prompt(name, given.prompts, kind)
+            row[f"kept_{kind}"], row[f"peak_{kind}"] = bytes_a_prompt(name, prompts, kind)
         memory.append(row)
         print(f"  {name:12}" + "".join(f"{x:8.1f}" for x in list(row.values())[2:]))
-    if given.record:
+    if record:
         tables = {"decisions": decisions, "stall": stall, "memory": memory}
-        write_json(given.record, {"provenance": code, **tables})
+        write_json(record, {"provenance": code, **tables})
 
 
 if __name__ == "__main__":
-    main()
+    launch(main, "python examples/precision.py", (__doc__ or "").splitlines()[0])

@@ -11,17 +11,17 @@ the units, so that B does not bind, at four times the saturation.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from cerolab import AllocationProblem, BudgetLedger, make, oracle
+from cerolab.cli import launch
 from cerolab.records import provenance
 from cerolab.records.files import write_json
+from cerolab.settings import FileToWrite, Seeds, checked
 from sim.dynamics import StaticPath
 from sim.lengths import Lengths
 from sim.loop import simulate
@@ -66,19 +66,36 @@ def compare(population: str, lengths: str, seed: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Print the means over seeds, and how often planning by tokens is ahead."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--population", default="beta(0.5, 0.5)")
-    parser.add_argument("--lengths", nargs="+", default=["lognormal(200, 0.5, 2)"])
-    parser.add_argument("--record", type=Path, help="a JSON file to write every number to")
-    given, code = parser.parse_args(), provenance()
+@checked
+def main(
+    *,
+    seeds: Seeds = 5,
+    population: str = "beta(0.5, 0.5)",
+    lengths: tuple[str, ...] = ("lognormal(200, 0.5, 2)",),
+    record: FileToWrite | None = None,
+) -> None:
+    """Print the means over seeds, and how often planning by tokens is ahead.
+
+    Parameters
+    ----------
+    seeds
+        Number of seeds.
+    population
+        How success rates are spread.
+    lengths
+        How long responses are, see sim/lengths.py.
+    record
+        A JSON file to write every number to.
+    """
+    code = provenance()
+    parse_population(population)  # what cannot be is refused before the first run
+    for text in lengths:
+        Lengths(text, np.zeros(1), 1, MAX_TOKENS, 0)
     rows: list[dict[str, Any]] = []
-    for lengths in given.lengths:
-        found = [compare(given.population, lengths, seed) for seed in tqdm(range(given.seeds), lengths, leave=False)]
-        rows += [{"lengths": lengths, "seed": seed, **one} for seed, one in enumerate(found)]
-        print(f"{lengths}, means over {given.seeds} seeds")
+    for text in lengths:
+        found = [compare(population, text, seed) for seed in tqdm(range(seeds), text, leave=False)]
+        rows += [{"lengths": text, "seed": seed, **one} for seed, one in enumerate(found)]
+        print(f"{text}, means over {seeds} seeds")
         for name in found[0]:
             values = [one[name] for one in found]
             print(f"  {name:22}{np.mean(values):9.3f}  from {min(values):.3f} to {max(values):.3f}")
@@ -86,10 +103,10 @@ def main() -> None:
         print(
             f"  by tokens - by responses: {np.mean(ahead):+.3f}, ahead in {np.sum(np.array(ahead) > 0)} of {len(ahead)}"
         )
-    if given.record:
-        settings = {"population": given.population, "max_tokens": MAX_TOKENS, **BY_RESPONSES.to_dict()}
-        write_json(given.record, {"provenance": code, "settings": settings, "rows": rows})
+    if record:
+        settings = {"population": population, "max_tokens": MAX_TOKENS, **BY_RESPONSES.to_dict()}
+        write_json(record, {"provenance": code, "settings": settings, "rows": rows})
 
 
 if __name__ == "__main__":
-    main()
+    launch(main, "python examples/token_budget.py", (__doc__ or "").splitlines()[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,9 @@ from cerolab import AllocationProblem, Allocator, make
 from cerolab.allocation import FloatArray
 from cerolab.errors import InvalidValueError, RecordError
 from cerolab.method import Method
-from cerolab.records import RunWriter, provenance
+from cerolab.records import RunWriter, provenance, read_run
+from cerolab.records.own import committed_beside, other_versions
+from cerolab.records.reader import is_partial
 from llm import checkpoint
 from llm.callbacks import EvaluateBeforeRounds, FlushBeforeCheckpoints
 from llm.cpu import on_cpu
@@ -34,6 +37,8 @@ from llm.session import Session, run_settings
 from llm.settings import TrainSettings
 from llm.time_limit import check_thread
 from llm.trainer import AllocatedGRPOTrainer
+
+logger = logging.getLogger(__name__)
 
 
 def run_training(session: Session, quiet: bool = False) -> Path:
@@ -53,6 +58,8 @@ def run_training(session: Session, quiet: bool = False) -> Path:
     rates = MeasuredRates(lambda _: np.empty(0), settings.oracle_every, checkpoints)
     allocator = _allocator(session, rates)
     last = checkpoint.latest(checkpoints)
+    if main and last is None:
+        _say_other_versions(session)
     resumed = 0 if last is None else int(last.name.split("-")[1]) // settings.steps_per_round
     writer = RunWriter(settings.directory, session.run, provenance(), resumed) if main else None
     with _kept(writer):
@@ -75,6 +82,20 @@ def run_training(session: Session, quiet: bool = False) -> Path:
             _finish(writer, recorder, allocator, session.problem, time.perf_counter() - began)
             remove_checkpoints(session)
     return session.directory
+
+
+def _say_other_versions(session: Session) -> None:
+    """That the run of an allocator whose code was changed does not go on, but is another run."""
+    records = session.settings.directory.glob(f"{session.run.method}-*/run.json")
+    infos = [read_run(record.parent, unfinished=True).info for record in records if not is_partial(record.parent)]
+    for info in other_versions(infos, session.run):
+        logger.warning(
+            "the code of %s has changed since run %s (%s): this is a run of its own, from the first round; that one is "
+            "kept, and goes on once the change is undone",
+            session.run.method,
+            info["run_id"],
+            info["status"],
+        )
 
 
 def remove_checkpoints(session: Session) -> None:
@@ -180,11 +201,13 @@ def _allocator(session: Session, rates: MeasuredRates) -> Allocator:
         matched = str(options.pop("matches", "cero"))
         weights = session.run.scenario["weights"]
         run = run_settings(session.settings, matched, session.problem, weights)
-        folder = session.settings.directory / run.run_id
-        if not (folder / "groups.parquet").exists():
+        beside = committed_beside(session.settings.directory)
+        folders = [place / run.run_id for place in (session.settings.directory, beside) if place is not None]
+        folder = next((place for place in folders if (place / "groups.parquet").exists()), None)
+        if folder is None:
             raise RecordError(
                 f"random_matched replays the run of {matched!r} with the same settings, which is not finished "
-                f"({folder}); train {matched!r} first"
+                f"({folders[0]}); train {matched!r} first"
             )
         options["schedule"] = folder
     return make(method.name, session.problem, session.settings.seed, **options)

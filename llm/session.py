@@ -115,4 +115,5 @@ def run_settings(settings: TrainSettings, allocator: str, problem: AllocationPro
         seed=settings.seed,
         scenario={**settings.scenario(), "weights": weights},
         detail=DETAIL,
+        plugin=method.plugin,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.method import Method
+from cerolab.records.own import writable
 from cerolab.registry import import_plugins
 from llm.models import DTYPES
 
@@ -266,8 +267,8 @@ class TrainSettings:
 
     @property
     def directory(self) -> Path:
-        """Folder of the experiment."""
-        return self.out / "llm" / self.name
+        """Folder of the experiment; of the user's own where the allocator is, and that one has committed records."""
+        return writable(self.out / "llm" / self.name, (not Method.parse(text).plugin for text in (self.allocator,)))
 
     def scenario(self) -> dict[str, Any]:
         """What the run's outcome depends on besides the allocator, its problem and the seed; JSON-ready."""

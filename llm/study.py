@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field, fields
@@ -16,7 +15,10 @@ from tqdm import tqdm
 
 from cerolab.cli import launch
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from cerolab.method import Method
 from cerolab.records import read_infos, write_in_turn
+from cerolab.records.own import committed_beside, writable
+from cerolab.registry import import_plugins
 from cerolab.workers import in_processes, worker_count
 from llm.presets import PRESETS
 from llm.settings import TrainSettings
@@ -74,6 +76,8 @@ class StudySettings:
         Number of seeds, from 0.
     first_seed
         The first of them.
+    plugins
+        Modules to import first; they register allocators of your own.
     settings
         Any other setting of llm.train, e.g. --settings.learning-rate 1e-4.
     """
@@ -85,11 +89,17 @@ class StudySettings:
     methods: tuple[str, ...] = METHODS
     seeds: int = 5
     first_seed: int = 0
+    plugins: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
 
     def directories(self) -> dict[str, Path]:
-        """Folder of each task's experiment."""
-        return {task: self.out / "llm" / self._name_of(task) for task in self.tasks}
+        """Folder of each task's experiment; where it has committed records and a method is not built in, one's own."""
+        folders = {task: self.out / "llm" / self._name_of(task) for task in self.tasks}
+        import_plugins(self.plugins)
+        return {
+            task: writable(folder, (not Method.parse(method).plugin for method in self.methods))
+            for task, folder in folders.items()
+        }
 
     def _name_of(self, task: str) -> str:
         return f"{self.name}-{re.sub('[^A-Za-z0-9]+', '-', task).strip('-')}"
@@ -104,23 +114,30 @@ class StudySettings:
             raise UnknownNameError("preset", self.preset, PRESETS)
         known = [item.name for item in fields(TrainSettings)]
         for name in self.settings:
+            if name == "plugins":
+                raise InvalidValueError("settings.plugins", self.settings[name], "is not of one run", "give --plugins")
             if name.replace("-", "_") not in known:
                 raise UnknownNameError("setting", name, known)
         if self.seeds < 1:
             raise InvalidValueError("seeds", self.seeds, "is below 1", "use 5, say")
-        given: Mapping[str, Any] = {
+        given: dict[str, Any] = {
             **PRESETS[self.preset],
             **{name.replace("-", "_"): _typed(name.replace("-", "_"), value) for name, value in self.settings.items()},
             "threads": 1,
-            "out": self.out,
+            "plugins": self.plugins,
             "save_model": False,
         }
+        for name in ("name", "out"):  # the study's own
+            given.pop(name, None)
+        outs = {task: folder.parents[1] for task, folder in self.directories().items()}
         chains = []
         for seed in range(self.first_seed, self.first_seed + self.seeds):
             for task in self.tasks:
                 runs = {
                     method: TrainSettings(
-                        **{**given, "task": task, "seed": seed, "allocator": method, "name": self._name_of(task)}
+                        **{**given, "task": task, "seed": seed, "allocator": method},
+                        name=self._name_of(task),
+                        out=outs[task],
                     )
                     for method in self.methods
                 }
@@ -178,17 +195,19 @@ def _missing(chains: list[Chain]) -> list[Chain]:
 
     sessions: dict[str, Session] = {}
     finished: dict[str, set[str]] = {}
+    places: dict[str, list[Path]] = {}
     left = []
     for chain in chains:
         task, directory = chain[0].task, chain[0].directory
         if task not in sessions:
             sessions[task] = prepare(chain[0])
-            finished[task] = set(read_infos(directory)) if directory.is_dir() else set()
+            places[task] = [place for place in (directory, committed_beside(directory)) if place and place.is_dir()]
+            finished[task] = {run_id for place in places[task] for run_id in read_infos(place)}
         session, done = sessions[task], finished[task]
         weights = session.run.scenario["weights"]
         ids = [run_settings(run, run.allocator, session.problem, weights).run_id for run in chain]
         if not all(run_id in done for run_id in ids):
-            replayed = (directory / ids[0]).is_dir()  # else its groups are needed anew
+            replayed = any((place / ids[0]).is_dir() for place in places[task])  # else its groups are needed anew
             left.append(
                 tuple(run for run, run_id in zip(chain, ids, strict=True) if run_id not in done or not replayed)
             )

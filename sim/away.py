@@ -13,7 +13,7 @@ from typing import Any
 
 from cerolab.errors import CerolabError
 from cerolab.records import host_facts, pack_runs, place_run, write_in_turn
-from cerolab.registry import import_plugins
+from cerolab.registry import import_plugins, plugin_module
 from sim.task import RunFailedError, Task, run_task
 
 
@@ -70,7 +70,7 @@ def bring_home(task: Task, parcel: Parcel) -> int:
 def code_digest(plugins: tuple[str, ...] = ()) -> str:
     """Digest of the source files of cerolab, sim and the plugins, wherever they are installed."""
     digest = hashlib.sha256()
-    for module in ("cerolab", "sim", *plugins):
+    for module in ("cerolab", "sim", *map(plugin_module, plugins)):
         spec = find_spec(module)
         if spec is None or spec.origin is None:
             continue

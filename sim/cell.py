@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, make, oracle
 from cerolab.allocation import FloatArray
 from cerolab.checks import whole_number
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, SolverError
 from cerolab.groups import whole_groups
 from cerolab.method import Method
 from cerolab.records import RunSettings
@@ -18,6 +19,8 @@ from cerolab.spec import parse_call
 from sim.dynamics import make_path
 from sim.lengths import Lengths, make_lengths
 from sim.loop import simulate
+from sim.memory import check_memory
+from sim.offline import Answer, OptimumBy, solve_path_by_cvxpy, solve_static_by_cvxpy
 from sim.oracle_rates import TrueRates
 from sim.path import Path as RatePath
 from sim.populations import parse_population
@@ -25,6 +28,7 @@ from sim.rewards import Rewards
 
 # OPT_dyn is bounded where a step of the dual costs at most this many M * K^2.
 _MOST_DYNAMIC_WORK = 20_000_000
+_MOST_RUNS = 1_000_000  # of a command: a week at half a second each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +71,18 @@ class Cell:
     ``problem`` is that of the final pool, also where prompts arrive later.
     ``with_least_regret``: whether results also hold the least regret that any learner can have, where rates are static
     and rewards binary; see ``sim.learner``.
+    ``optimum_by``: who solves the offline benchmark, see ``sim.offline``; what allocators meet does not depend on it.
     """
 
     scenario: Scenario
     problem: AllocationProblem
     seed: int
     with_least_regret: bool = False
+    optimum_by: OptimumBy = "closed"
+
+    def any_seed(self) -> Cell:
+        """What the cells of all seeds share, as the cell of the first."""
+        return replace(self, seed=0, optimum_by="closed")
 
     @cached_property
     def success_M(self) -> FloatArray:
@@ -81,6 +91,7 @@ class Cell:
 
     @cached_property
     def _drawn(self) -> FloatArray:
+        check_memory(self.problem.num_prompts)
         heldout = max(1, self.problem.num_prompts // 4) if self.scenario.dynamics.startswith("learning") else 0
         return parse_population(self.scenario.population).draw(self.problem.num_prompts + heldout, self.seed)
 
@@ -129,8 +140,33 @@ class Cell:
         return None if success_KM is None else self.rewards().variance(success_KM)
 
     @cached_property
+    def by_cvxpy(self) -> Answer | None:
+        """What cvxpy says of the benchmark; None where it was not to be asked, or the cell is not one that it takes."""
+        if self.optimum_by == "closed":
+            return None
+        if self.static_optimum is not None:
+            return solve_static_by_cvxpy(self.rewards().variance(self.success_M), self.problem)
+        value, _ = self._closed_optimum
+        if self.rate_path_KM is None or value is None:
+            return None
+        return solve_path_by_cvxpy(self.rate_path_KM, self.problem, value)
+
+    @property
     def optimum(self) -> tuple[float | None, str | None]:
-        """(benchmark value, what it is); (None, None) where there is no benchmark."""
+        """(benchmark value, what it is); (None, None) where there is no benchmark.
+
+        Raises:
+            SolverError: regret was to be measured against cvxpy's optimum, and its solver failed.
+        """
+        answer = self.by_cvxpy if self.optimum_by == "cvxpy" else None
+        if answer is None:
+            return self._closed_optimum
+        if answer.value is None:
+            raise SolverError(answer.solver, answer.status)
+        return answer.value, f"{answer.kind} by cvxpy"
+
+    @cached_property
+    def _closed_optimum(self) -> tuple[float | None, str | None]:
         if self.static_optimum is not None:
             return self.static_optimum.value, "static exact"
         if self.problem.token_budget is not None:
@@ -175,7 +211,8 @@ class Cell:
         return rounds
 
     def settings(self, experiment: str, method: Method, detail: tuple[str, ...]) -> RunSettings:
-        """What identifies the run of a method in this cell."""
+        """What identifies the run of a method in this cell; with it, what regret is measured against if not usual."""
+        by = {"optimum": "cvxpy"} if self.optimum_by == "cvxpy" else {}
         return RunSettings(
             source="sim",
             experiment=experiment,
@@ -183,6 +220,18 @@ class Cell:
             options=dict(method.options),
             problem=self.problem.to_dict(),
             seed=self.seed,
-            scenario=self.scenario.to_dict(),
+            scenario={**self.scenario.to_dict(), **by},
             detail=detail,
+            plugin=method.plugin,
         )
+
+
+def check_runs(cells: Iterable[tuple[Cell, Sequence[Method]]], seeds: int) -> None:
+    """Refuse a command of more runs than it could list, let alone do; ``cells`` are those of one seed.
+
+    Raises:
+        InvalidValueError: says how many runs it would be.
+    """
+    runs = seeds * sum(len(methods) for _, methods in cells)
+    if runs > _MOST_RUNS:
+        raise InvalidValueError("seeds", seeds, f"makes {runs:,} runs", f"at most {_MOST_RUNS:,} can be asked for")

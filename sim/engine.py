@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tqdm import tqdm
 
 from cerolab.method import Method
-from cerolab.records import claim_directory, pack_experiment, provenance, read_infos
+from cerolab.records import claim_directory, method_label, pack_experiment, provenance, read_infos
+from cerolab.records.own import committed_beside, writable
+from cerolab.records.settings import plugin_version
 from cerolab.registry import import_plugins
 from cerolab.workers import worker_count
 from sim.cell import Cell
@@ -59,24 +61,37 @@ class ExperimentSettings(Protocol):
         """The cells, each with its methods."""
 
 
+class Done(NamedTuple):
+    """What a command has done: the number of runs, and the folder that they are in."""
+
+    num_runs: int
+    directory: Path
+
+
 def run_experiment(
     settings: ExperimentSettings,
     detail: tuple[str, ...] = (),
     workers: int | None = None,
     quiet: bool = False,
     engine: Engine = run_locally,
-) -> int:
-    """Take the experiment's folder, run what is missing of it and pack it; returns the number of runs done.
+) -> Done:
+    """Take the experiment's folder, run what is missing of it and pack it.
+
+    Where the folder has records that are committed in a checkout, and an allocator is not built in, all that is missing
+    goes to a folder of the user's own, see ``cerolab.records.own``; what is committed is not run again.
 
     Raises:
         CerolabError: settings that cannot be used, a folder of another experiment, or a run that failed.
     """
     import_plugins(settings.plugins)
     settings.check()
-    claim_directory(settings.directory, settings.fixed())
-    ran = run_cells(list(settings.cells()), settings.directory, detail, workers, settings.plugins, quiet, engine)
-    pack_experiment(settings.directory)
-    return ran
+    cells = list(settings.cells())
+    directory = writable(settings.directory, (not method.plugin for _, methods in cells for method in methods))
+    for folder in dict.fromkeys((settings.directory, directory)):  # the committed one is there, so only compared
+        claim_directory(folder, settings.fixed())
+    ran = run_cells(cells, directory, detail, workers, settings.plugins, quiet, engine)
+    pack_experiment(directory)
+    return Done(ran, directory)
 
 
 def run_cells(
@@ -104,7 +119,9 @@ def run_cells(
     Raises:
         RunFailedError: a run raised; the others that were finished stay on disk, and a new start does the rest.
     """
-    done = set(read_infos(directory)) if directory.exists() else set()
+    infos = read_infos(directory) if directory.exists() else {}
+    beside = committed_beside(directory)
+    done = {*infos, *(read_infos(beside) if beside is not None else ())}
     worker_count(workers)
     tasks, seen = [], set(done)
     for cell, methods in cells:
@@ -116,17 +133,35 @@ def run_cells(
     skipped = sum(len(methods) for _, methods in cells) - total
     if skipped:
         tqdm.write(f"{skipped} of {total + skipped} runs are done already")
+    for line in _changed_plugins(infos.values(), [method for task in tasks for method in task.methods]):
+        tqdm.write(line)
     if not tasks:
         return 0
-    done = 0
+    finished = 0
     with (
         tqdm(total=total, unit="run", disable=quiet, smoothing=0.05, dynamic_ncols=True) as bar,
         closing(engine(tasks, provenance(), workers, plugins)) as counts,
     ):
         for ran in counts:
             bar.update(ran)
-            done += ran
-        bar.update(total - done)
-    if done < total:
-        tqdm.write(f"{total - done} of {total} runs were done by another process meanwhile")
-    return done
+            finished += ran
+        bar.update(total - finished)
+    if finished < total:
+        tqdm.write(f"{total - finished} of {total} runs were done by another process meanwhile")
+    return finished
+
+
+def _changed_plugins(infos: Iterable[Mapping[str, Any]], methods: Iterable[Method]) -> Iterator[str]:
+    """What to say where finished runs are of other code of an allocator than the one that runs now."""
+    for label, method in {method_label(method.name, method.options): method for method in methods}.items():
+        others = [
+            plugin_version(info.get("plugin", {}))
+            for info in infos
+            if method_label(info["method"], info["options"]) == label and info.get("plugin", {}) != method.plugin
+        ]
+        if others:
+            yield (
+                f"the code of {label} has changed since {len(others)} runs here: it runs again, as {method.name}@"
+                f"{plugin_version(method.plugin)} beside {', '.join(f'{method.name}@{v}' for v in sorted(set(others)))}"
+                "; a new --name shows it alone"
+            )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from cerolab.errors import InvalidValueError
+from cerolab.settings import CommandLineOnly, Settings, Workers
 from sim.engine import Engine
 from sim.local_engine import run_locally
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineSettings:
+class EngineSettings(Settings):
     """Where the runs are done.
 
     Parameters
@@ -26,8 +27,8 @@ class EngineSettings:
     """
 
     engine: Literal["local", "ray"] = "local"
-    workers: int | None = None
-    address: str | None = None
+    workers: Workers | None = None
+    address: Annotated[str | None, CommandLineOnly()] = None  # whoever is there can run code here
 
     def choose(self) -> Engine:
         """The engine.

@@ -22,7 +22,10 @@ training) and graded rewards. Under a seed all allocators meet the same prompts 
 skipped: a leaderboard that was stopped goes on where it was, and one with more seeds, scenarios or allocators does only
 what is new. Ends with who wins where; `python -m analysis.leaderboard` prints all numbers.
 
-Example: python -m sim.leaderboard --name mine --plugins my_allocator --seeds 5
+Runs of allocators that are not built in never go among committed records: in a checkout they go to results/own, and the
+committed runs of the others are read beside them.
+
+Example: python -m sim.leaderboard --plugins my_allocator --allocators my_allocator
 """
 
 
@@ -40,22 +43,24 @@ def leaderboard(
         No progress bar.
     """
     began = time.perf_counter()
-    ran = run_experiment(settings, workers=machines.workers, quiet=quiet, engine=machines.choose())
-    _report(settings.directory)
-    Console().print(f"{ran} runs in {time.perf_counter() - began:.0f} s; records in {settings.directory}")
+    done = run_experiment(settings, workers=machines.workers, quiet=quiet, engine=machines.choose())
+    _report(done.directory)
+    Console().print(f"{done.num_runs} runs in {time.perf_counter() - began:.0f} s; records in {done.directory}")
 
 
 def _report(directory: Path) -> None:
     """Ranks and sentences on the terminal, all tables as Markdown, and the figure."""
     from analysis.gallery import draw_sweep
-    from analysis.leaderboard import markdown, ranks, sentences
-    from analysis.load import load_runs
+    from analysis.leaderboard import markdown, overview, sentences
+    from analysis.load import load_beside_committed
+    from analysis.offline import offline_check
     from analysis.tables import to_rich
 
-    runs = load_runs(directory)
+    runs = load_beside_committed(directory)
     console = Console()
     write_text(directory / "summary.md", markdown(runs) + "\n")
-    console.print(to_rich(ranks(runs), "Mean rank over scenarios"), *sentences(runs), sep="\n")
+    told = [*sentences(runs), offline_check(runs)]
+    console.print(to_rich(overview(runs), "Mean rank over scenarios, or of few of them the mean"), *told, sep="\n")
     console.print(f"all numbers: {directory / 'summary.md'}")
     for path in draw_sweep(runs, directory / "figures"):
         if path.suffix == ".png":

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from cerolab import AllocationProblem, available
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
-from sim.cell import Cell, Scenario
+from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, PoolSize, Positive, Seeds, Units
+from sim.cell import Cell, Scenario, check_runs
+from sim.offline import OfflineSettings
 
 QUICK = {"name": "quick_leaderboard", "num_prompts": 200, "moving_prompts": 100, "num_rounds": 50, "seeds": 3}
 
@@ -35,7 +38,6 @@ SCENARIOS = (
 
 _LEFT_OUT = ("random_matched",)  # a control of CERO, not a method
 _RECOVERY = 8  # rounds; the stronger oracle where rates rise with training
-_SCENARIO = re.compile(r"(?P<population>.+?)(?: under (?P<dynamics>.+?))?(?: with (?P<rewards>.+?) rewards)?")
 
 
 def parse_scenario(text: str) -> Scenario:
@@ -44,17 +46,20 @@ def parse_scenario(text: str) -> Scenario:
     Raises:
         InvalidValueError, UnknownNameError: names the part that cannot be and what would be right.
     """
-    found = _SCENARIO.fullmatch(text.strip())
-    if found is None:
+    rest, rewards = text.strip(), ""
+    if not rest:
         raise InvalidValueError("scenario", text, "is empty", "write beta(1, 1) under drift(1), say")
-    population, dynamics, rewards = found.groups()
+    head, with_, kind = rest.removesuffix(" rewards").partition(" with ")
+    if with_ and rest.endswith(" rewards"):
+        rest, rewards = head, kind
+    population, _, dynamics = rest.partition(" under ")
     return Scenario(
         population=population, dynamics=dynamics or "static", rewards=rewards or "binary", study="leaderboard"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaderboardSettings:
+class LeaderboardSettings(OfflineSettings):
     """Everything that a leaderboard can be told.
 
     Parameters
@@ -91,39 +96,27 @@ class LeaderboardSettings:
         Modules to import first; they register allocators of your own.
     """
 
-    name: str = "leaderboard"
+    name: FolderName = "leaderboard"
     out: Path = Path("results")
-    allocators: tuple[str, ...] = ()
-    scenarios: tuple[str, ...] = SCENARIOS
-    seeds: int = 10
-    num_prompts: int = 1000
-    moving_prompts: int = 500
-    num_rounds: int = 200
-    mean_units: float = 0.5
-    capacity_ratio: float = 33 / 32
-    max_units: int = 2
-    responses_per_unit: int = 4
-    saturation: float = 1.0
-    plugins: tuple[str, ...] = ()
+    allocators: Annotated[tuple[str, ...], NoRepeats] = ()
+    scenarios: Annotated[tuple[str, ...], NoRepeats, Field(min_length=1)] = SCENARIOS
+    seeds: Seeds = 10
+    num_prompts: PoolSize = 1000
+    moving_prompts: PoolSize = 500
+    num_rounds: Horizon = 200
+    mean_units: Positive = 0.5
+    capacity_ratio: Annotated[float, Field(ge=1, le=1_000_000)] = 33 / 32  # a round must fit B/K units
+    max_units: Units = 2
+    responses_per_unit: Units = 4
+    saturation: Positive = 1.0
+    plugins: Annotated[tuple[str, ...], NoRepeats, CommandLineOnly()] = ()
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InvalidValueError("seeds", self.seeds, "is below 1", "give the number of seeds, e.g. 10")
-        if not self.scenarios:
-            raise InvalidValueError("scenarios", (), "names no world", "name at least one, e.g. 'beta(1, 1)'")
-        if not 0 < self.mean_units <= self.max_units:
+        super().__post_init__()
+        if self.mean_units > self.max_units:
             raise InvalidValueError(
-                "mean_units", self.mean_units, f"is outside (0, max_units={self.max_units}]", "give 0.5, say"
+                "mean_units", self.mean_units, f"is above max_units={self.max_units}", "lower it, or raise max_units"
             )
-        if not 1 <= self.capacity_ratio < math.inf:
-            raise InvalidValueError("capacity_ratio", self.capacity_ratio, "is below 1", "a round must fit B/K units")
-        for field in ("num_prompts", "moving_prompts", "num_rounds"):
-            if getattr(self, field) < 1:
-                raise InvalidValueError(field, getattr(self, field), "is below 1", "give a size of 1 or more")
-        for field in ("allocators", "scenarios"):
-            values = getattr(self, field)
-            if len(set(values)) < len(values):
-                raise InvalidValueError(field, values, "names something twice", "name each once")
 
     @property
     def directory(self) -> Path:
@@ -134,7 +127,7 @@ class LeaderboardSettings:
         """The settings that all runs of the experiment share; the others are what it runs over, and may grow."""
         sizes = ("num_prompts", "moving_prompts", "num_rounds")
         budget = ("mean_units", "capacity_ratio", "max_units", "responses_per_unit", "saturation")
-        return {name: getattr(self, name) for name in (*sizes, *budget)}
+        return {**{name: getattr(self, name) for name in (*sizes, *budget)}, **self.offline_fixed()}
 
     def problem(self, scenario: Scenario) -> AllocationProblem:
         """The allocation problem in a scenario."""
@@ -166,8 +159,8 @@ class LeaderboardSettings:
             UnknownNameError: an unknown allocator, population, dynamics or kind of rewards; lists the known ones.
             InvalidValueError: sizes or arguments that cannot be used.
         """
+        check_runs(self.cells(seeds=1), self.seeds)
         for cell, methods in self.cells(seeds=1):
-            cell.settings(self.name, methods[0], ())  # the name must do for a folder
             path, rewards = cell.path(), cell.rewards()
             for method in methods:
                 if method.name != "random_matched" or path.arrival_M is not None:  # needs a run of its model first
@@ -178,4 +171,6 @@ class LeaderboardSettings:
         for text in self.scenarios:
             scenario = parse_scenario(text)
             for seed in range(seeds or self.seeds):
-                yield Cell(scenario, self.problem(scenario), seed, with_least_regret=True), self.methods(scenario)
+                by = self.optimum_by(seed)
+                cell = Cell(scenario, self.problem(scenario), seed, with_least_regret=True, optimum_by=by)
+                yield cell, self.methods(scenario)

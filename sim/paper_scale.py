@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
 
 from cerolab import AllocationProblem
 from cerolab.cli import launch
-from cerolab.errors import InvalidValueError
 from cerolab.method import Method
 from cerolab.records import claim_directory
+from cerolab.settings import FolderName, Seeds, Workers, checked
 from sim.cell import Cell, Scenario
 from sim.engine import run_cells
+from sim.offline import OfflineSettings
 
 HELP = """Reproduce the mechanism of the CERO paper at its own scale.
 
@@ -24,13 +27,15 @@ published ones (arXiv 2606.05606, sec. 6: real training of a 1.5B model) and dra
 METHODS = (Method(name="cero"), Method(name="uniform"), Method(name="random_matched"))
 
 
+@checked
 def paper_scale(
+    offline: Annotated[OfflineSettings, Parameter(name="*")] = OfflineSettings(),  # noqa: B008
     *,
     population: str = "beta(0.5, 0.5)",
-    seeds: int = 5,
-    name: str = "paper_scale",
+    seeds: Seeds = 5,
+    name: FolderName = "paper_scale",
     out: Path = Path("results"),
-    workers: int | None = None,
+    workers: Workers | None = None,
     quiet: bool = False,
 ) -> None:
     """Run the paper's schedule.
@@ -52,25 +57,24 @@ def paper_scale(
     """
     from analysis.gallery import draw_setting
     from analysis.load import load_setting
+    from analysis.offline import offline_check
     from analysis.paper_tables import mechanisms
     from analysis.tables import to_rich
 
-    if seeds < 1:
-        raise InvalidValueError("seeds", seeds, "is below 1", "give the number of seeds, e.g. 5")
     problem = AllocationProblem(
         num_prompts=8960, num_rounds=500, budget=64_000, capacity=132, max_units=2, responses_per_unit=4
     )
     directory = out / "sim" / name
     scenario = Scenario(population=population, study="paper_scale")
-    cells = [(Cell(scenario, problem, seed), METHODS) for seed in range(seeds)]
-    cells[0][0].settings(name, METHODS[0], ())  # the name must do for a folder
-    claim_directory(directory, {"population": scenario.population, "problem": problem.to_dict()})
+    cells = [(Cell(scenario, problem, seed, optimum_by=offline.optimum_by(seed)), METHODS) for seed in range(seeds)]
+    fixed = {"population": scenario.population, "problem": problem.to_dict(), **offline.offline_fixed()}
+    claim_directory(directory, fixed)
     run_cells(cells[:1], directory, ("rounds", "groups", "pool"), workers=1, quiet=quiet)
     run_cells(cells[1:], directory, ("rounds", "pool"), workers=workers, quiet=quiet)
     runs = load_setting(directory)
     table = mechanisms([runs])
     console = Console()
-    console.print(to_rich(table.cells, "The mechanism of CERO"), table.caption, sep="\n")
+    console.print(to_rich(table.cells, "The mechanism of CERO"), table.caption, offline_check(runs), sep="\n")
     for path in draw_setting(runs, directory / "figures"):
         if path.suffix == ".png":
             console.print(f"figure: {path}")

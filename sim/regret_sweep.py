@@ -11,16 +11,19 @@ from rich.console import Console
 
 from cerolab.cli import launch
 from cerolab.records.files import write_text
+from cerolab.settings import FolderToFill
 from sim.engine import run_experiment
 from sim.engine_settings import EngineSettings
 from sim.sweep_settings import QUICK, SweepSettings
 
 HELP = """Measure the regret of rollout allocators against the exact offline optimum.
 
-Four studies, each over all seeds: "horizon" (regret against the number of rounds K), "pool" (against the pool size
-M), "drift" (against the total variation V_K of moving success rates) and "dynamics" (success rates that rise with
-training). Finished runs are skipped: a sweep that was stopped goes on where it was, and one with more seeds, horizons
-or allocators does only what is new. Ends with a summary table and figures.
+Five studies, each over all seeds: "horizon" (regret against the number of rounds K), "pool" (against the pool size
+M), "drift" (against the total variation V_K of moving success rates), "small_drift" (the same on pools so small that
+cvxpy finds the optimum itself and not a bound on it) and "dynamics" (success rates that rise with training). The
+optimum of static rates has a closed form; in one seed of each such cell cvxpy solves it too (--optimum). Finished
+runs are skipped: a sweep that was stopped goes on where it was, and one with more seeds, horizons or allocators does
+only what is new. Ends with a summary table and figures.
 
 Example: python -m sim.regret_sweep --name mine --allocators cero "cero(forgetting=0.9)" uniform --horizons 100 1000
 """
@@ -30,7 +33,7 @@ def regret_sweep(
     settings: Annotated[SweepSettings, Parameter(name="*")] = SweepSettings(),  # noqa: B008
     machines: Annotated[EngineSettings, Parameter(name="*")] = EngineSettings(),  # noqa: B008
     *,
-    figures: Path | None = None,
+    figures: FolderToFill | None = None,
     quiet: bool = False,
 ) -> None:
     """Run the sweep, then draw it.
@@ -43,24 +46,28 @@ def regret_sweep(
         No progress bar.
     """
     began = time.perf_counter()
-    ran = run_experiment(settings, settings.detail, machines.workers, quiet, machines.choose())
-    _report(settings.directory, figures or settings.directory / "figures")
-    Console().print(f"{ran} runs in {time.perf_counter() - began:.0f} s; records in {settings.directory}")
+    done = run_experiment(settings, settings.detail, machines.workers, quiet, machines.choose())
+    _report(done.directory, figures or done.directory / "figures")
+    Console().print(f"{done.num_runs} runs in {time.perf_counter() - began:.0f} s; records in {done.directory}")
 
 
 def _report(directory: Path, figures: Path) -> None:
     """Summary table on the terminal and as Markdown, and the figures."""
     from analysis.gallery import draw_sweep
-    from analysis.load import load_runs
+    from analysis.load import load_beside_committed
+    from analysis.offline import offline_check
     from analysis.results import results_frame
     from analysis.tables import sweep_summary, to_markdown, to_rich
 
-    runs = load_runs(directory)
+    runs = load_beside_committed(directory)
     summary = sweep_summary(results_frame(runs))
     console = Console()
-    write_text(directory / "summary.md", to_markdown(summary) + "\n")
+    checked = offline_check(runs)
+    write_text(directory / "summary.md", "\n\n".join(filter(None, [to_markdown(summary), checked])) + "\n")
     shown = summary[summary["study"].isin(["horizon", "dynamics"])]
     console.print(to_rich(summary if shown.empty else shown, title="Regret against the offline optimum"))
+    if checked:
+        console.print(checked)
     console.print(f"all studies: {directory / 'summary.md'}")
     commits = {info["provenance"]["commit"] for info in runs.infos.values()}
     if len(commits) > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from cerolab.errors import CerolabError, InvalidValueError, RunFinishedError, Ru
 from cerolab.method import Method
 from cerolab.records import RunWriter, read_run
 from cerolab.registry import allocator_class
+from cerolab.rounding import written
 from cerolab.stack import LedgerStack, Stack, StackableAllocator
 from sim.cell import Cell
 from sim.learner import least_regret
@@ -125,7 +125,7 @@ def run_stack(
     Raises:
         InvalidValueError: cells that cannot be stacked, or differ in more than their seed.
     """
-    if not all(stacks(cell, method) and replace(cell, seed=0) == replace(cells[0], seed=0) for cell in cells):
+    if not all(stacks(cell, method) and cell.any_seed() == cells[0].any_seed() for cell in cells):
         raise InvalidValueError("cells", method.name, "cannot be stacked in these cells", "use run_method")
     writers: list[RunWriter] = []
     own: list[Cell] = []
@@ -155,7 +155,7 @@ def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any
     """The numbers of a run that figures and tables read; None where a number does not exist."""
     problem = cell.problem
     optimum, kind = cell.optimum
-    lost = None if optimum is None else optimum - outcome.value
+    lost = None if optimum is None else written(optimum - outcome.value, like=optimum)
     variation: float | None = None  # of rates that the allocator moves there is no one path
     if cell.static_optimum is not None or cell.growing_optimum is not None:
         variation = 0.0
@@ -194,7 +194,17 @@ def summary(cell: Cell, outcome: Outcome, ledger: BudgetLedger) -> dict[str, Any
     }
     if cell.scenario.lengths != "none":
         numbers["tokens"], numbers["unspent_tokens"] = ledger.tokens, ledger.remaining_tokens
+    if cell.by_cvxpy is not None:
+        numbers |= cell.by_cvxpy.to_dict()
     if cell.with_least_regret:
         static = cell.static_optimum is not None and cell.scenario.rewards == "binary"
-        numbers["least_regret_per_prompt"] = least_regret(cell.scenario.population, problem) if static else None
-    return {key: None if isinstance(x, float) and math.isnan(x) else x for key, x in numbers.items()}
+        least = least_regret(cell.scenario.population, problem) if static else None
+        numbers["least_regret_per_prompt"] = None if least is None else written(least, like=1.0)  # of utilities
+    return {key: _recorded(x) for key, x in numbers.items()}
+
+
+def _recorded(value: Any) -> Any:
+    """A result as it is written: None for nan, numbers with the digits that are the same on every machine."""
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else written(value)

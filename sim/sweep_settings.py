@@ -6,14 +6,20 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from cerolab import AllocationProblem
-from cerolab.errors import InvalidValueError, UnknownNameError
+from cerolab.errors import InvalidValueError
 from cerolab.method import Method
-from sim.cell import Cell, Scenario
+from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, PoolSize, Positive, Seeds, Units, one_of
+from sim.cell import Cell, Scenario, check_runs
+from sim.offline import OfflineSettings
 
 DETAIL = ("rounds", "groups", "pool", "evals")
+ALLOCATORS = ("cero", "uniform")
+ABLATIONS = ("cero_fixed", "cero_preset", "cero_greedy", "cero(catch_up=true)")
 QUICK = {
     "name": "quick",
     "horizons": [50, 100, 200, 500],
@@ -31,7 +37,7 @@ QUICK = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSettings:
+class SweepSettings(OfflineSettings):
     """Everything that a sweep can be told.
 
     Parameters
@@ -41,9 +47,11 @@ class SweepSettings:
     out
         Folder of all results.
     allocators
-        Allocators run in every cell, options in brackets: "cero(forgetting=0.9, price=0.3)".
+        Allocators run in every cell, options in brackets: "cero(forgetting=0.9, price=0.3)"; by default cero and
+        uniform, and the ablations.
     ablations
-        Allocators run up to --ablation-max-horizon rounds only.
+        Allocators run up to --ablation-max-horizon rounds only; by default cero_fixed, cero_preset, cero_greedy and
+        "cero(catch_up=true)" where --allocators is left out, and none where it is given.
     ablation_max_horizon
         Longest horizon of the ablations.
     seeds
@@ -66,6 +74,13 @@ class SweepSettings:
         Pool size M of the drift study; its optimum costs M * K^2.
     drift_horizon
         Rounds K of the drift study.
+    small_drifts
+        Total variations of the drift study on pools so small that cvxpy finds the best plan along the path itself, and
+        not only a bound on it; give no value, there or for --drifts, to skip it.
+    small_prompts
+        Pool size M of that study; cvxpy's cost grows with M * K^2, and above some 5,000 arcs it is not asked.
+    small_horizon
+        Rounds K of that study.
     dynamics
         Further dynamics, e.g. "learning(0.2)", "shift(0.3)" or "growing(0.5, 4)"; give no value to skip the study.
     dynamics_prompts
@@ -92,56 +107,47 @@ class SweepSettings:
         Modules to import first; they register allocators of your own.
     """
 
-    name: str = "regret_sweep"
+    name: FolderName = "regret_sweep"
     out: Path = Path("results")
-    allocators: tuple[str, ...] = ("cero", "uniform")
-    ablations: tuple[str, ...] = ("cero_fixed", "cero_preset", "cero_greedy", "cero(catch_up=true)")
-    ablation_max_horizon: int = 1000
-    seeds: int = 10
+    allocators: Annotated[tuple[str, ...], NoRepeats, Field(min_length=1)] | None = None
+    ablations: Annotated[tuple[str, ...], NoRepeats] | None = None
+    ablation_max_horizon: Annotated[int, Field(ge=0)] = 1000
+    seeds: Seeds = 10
     populations: tuple[str, ...] = (
         "beta(1, 1)",
         "beta(0.5, 0.5)",
         "beta(0.3, 1)",
         "0.4*beta(1, 1) + 0.3*point(0) + 0.3*point(1)",
     )
-    num_prompts: int = 1000
-    horizons: tuple[int, ...] = (50, 100, 200, 500, 1000, 2000, 5000, 10000)
-    pool_sizes: tuple[int, ...] = (100, 300, 1000, 3000, 10000)
-    pool_horizon: int = 100
-    drifts: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-    drift_prompts: int = 100
-    drift_horizon: int = 100
+    num_prompts: PoolSize = 1000
+    horizons: tuple[Horizon, ...] = (50, 100, 200, 500, 1000, 2000, 5000, 10000)
+    pool_sizes: tuple[PoolSize, ...] = (100, 300, 1000, 3000, 10000)
+    pool_horizon: Horizon = 100
+    drifts: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    drift_prompts: PoolSize = 100
+    drift_horizon: Horizon = 100
+    small_drifts: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.1, 1.0)
+    small_prompts: PoolSize = 10
+    small_horizon: Horizon = 10
     dynamics: tuple[str, ...] = ("learning(0.2)",)
-    dynamics_prompts: int = 2000
-    dynamics_horizon: int = 200
+    dynamics_prompts: PoolSize = 2000
+    dynamics_horizon: Horizon = 200
     moving_population: str = "beta(0.5, 0.5)"
     rewards: str = "binary"
-    mean_units: float = 0.5
-    capacity_ratio: float = 33 / 32
-    max_units: int = 2
-    responses_per_unit: int = 4
-    saturation: float = 1.0
-    detail: tuple[str, ...] = ()
-    plugins: tuple[str, ...] = ()
+    mean_units: Positive = 0.5
+    capacity_ratio: Annotated[float, Field(ge=1, le=1_000_000)] = 33 / 32  # a round must fit B/K units
+    max_units: Units = 2
+    responses_per_unit: Units = 4
+    saturation: Positive = 1.0
+    detail: Annotated[tuple[Annotated[str, one_of("table of --detail", DETAIL)], ...], NoRepeats] = ()
+    plugins: Annotated[tuple[str, ...], NoRepeats, CommandLineOnly()] = ()
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InvalidValueError("seeds", self.seeds, "is below 1", "give the number of seeds, e.g. 10")
-        if not 0 < self.mean_units <= self.max_units:
+        super().__post_init__()
+        if self.mean_units > self.max_units:
             raise InvalidValueError(
-                "mean_units", self.mean_units, f"is outside (0, max_units={self.max_units}]", "give 0.5, say"
+                "mean_units", self.mean_units, f"is above max_units={self.max_units}", "lower it, or raise max_units"
             )
-        for table in self.detail:
-            if table not in DETAIL:
-                raise UnknownNameError("table of --detail", table, DETAIL)
-        if not self.allocators:
-            raise InvalidValueError("allocators", (), "names nothing to run", "name at least one, e.g. cero")
-        if not 1 <= self.capacity_ratio < math.inf:
-            raise InvalidValueError("capacity_ratio", self.capacity_ratio, "is below 1", "a round must fit B/K units")
-        for field in ("detail", "allocators", "ablations"):
-            values = getattr(self, field)
-            if len(set(values)) < len(values):
-                raise InvalidValueError(field, values, "names something twice", "name each once")
 
     @property
     def directory(self) -> Path:
@@ -160,13 +166,10 @@ class SweepSettings:
             "dynamics_horizon",
         )
         fixed = {name: getattr(self, name) for name in (*names, *sizes, "moving_population")}
-        return {**fixed, "detail": list(self.detail)}
+        return {**fixed, "detail": list(self.detail), **self.offline_fixed()}
 
     def problem(self, num_prompts: int, num_rounds: int) -> AllocationProblem:
         """The allocation problem of these sizes."""
-        for field, size in (("number of prompts", num_prompts), ("number of rounds", num_rounds)):
-            if size < 1:
-                raise InvalidValueError(field, size, "is below 1", "give sizes and horizons of 1 or more")
         budget = max(1, round(self.mean_units * num_rounds * num_prompts))
         capacity = math.ceil(self.capacity_ratio * budget / num_rounds - 1e-9)
         return AllocationProblem(
@@ -186,8 +189,8 @@ class SweepSettings:
             UnknownNameError: an unknown allocator, population, dynamics or kind of rewards; lists the known ones.
             InvalidValueError: sizes or arguments that cannot be used.
         """
+        check_runs(self.cells(seeds=1), self.seeds)
         for cell, methods in self.cells(seeds=1):
-            cell.settings(self.name, methods[0], self.detail)  # the name must do for a folder
             path, rewards = cell.path(), cell.rewards()
             for method in methods:
                 if method.name != "random_matched" or path.arrival_M is not None:  # needs a run of its model first
@@ -195,15 +198,16 @@ class SweepSettings:
 
     def cells(self, seeds: int | None = None) -> Iterator[tuple[Cell, list[Method]]]:
         """Every cell of the sweep, with the methods to run in it; of the first ``seeds`` seeds only, if given."""
+        ablations = self.ablations if self.ablations is not None else () if self.allocators else ABLATIONS
         for study, population, dynamics, num_prompts, num_rounds in self._grid():
-            texts = list(self.allocators)
+            texts = list(self.allocators or ALLOCATORS)
             if num_rounds <= self.ablation_max_horizon:
-                texts += [text for text in self.ablations if text not in texts]
+                texts += [text for text in ablations if text not in texts]
             methods = [Method.parse(text) for text in texts]
             problem = self.problem(num_prompts, num_rounds)
             scenario = Scenario(population=population, dynamics=dynamics, rewards=self.rewards, study=study)
             for seed in range(seeds or self.seeds):
-                yield Cell(scenario, problem, seed), methods
+                yield Cell(scenario, problem, seed, optimum_by=self.optimum_by(seed)), methods
 
     def _grid(self) -> Iterator[tuple[str, str, str, int, int]]:
         """(study, population, dynamics, M, K) of every cell but for the seed."""
@@ -214,5 +218,8 @@ class SweepSettings:
                 yield "pool", population, "static", size, self.pool_horizon
         for drift in self.drifts:
             yield "drift", self.moving_population, f"drift({drift:g})", self.drift_prompts, self.drift_horizon
+        for drift in self.small_drifts if self.drifts else ():
+            dynamics = f"drift({drift:g})"
+            yield "small_drift", self.moving_population, dynamics, self.small_prompts, self.small_horizon
         for dynamics in self.dynamics:
             yield "dynamics", self.moving_population, dynamics, self.dynamics_prompts, self.dynamics_horizon

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cerolab.errors import CerolabError, RunFinishedError, RunTakenError
+from cerolab.hooks import raised_at
 from cerolab.method import Method
 from cerolab.records import method_label, write_in_turn
 from sim.cell import Cell
@@ -108,7 +109,8 @@ def _named(task: Task) -> Iterator[None]:
         (method,) = task.methods
         ids = [cell.settings(task.directory.name, method, task.detail).run_id for cell in task.cells]
         records = ", ".join(str(task.directory / run_id) for run_id in ids)
-        raise RunFailedError(f"{task}: {type(error).__name__}: {error} (record: {records})") from error
+        place = "" if isinstance(error, CerolabError) else f" ({raised_at(error)})"  # the others say it themselves
+        raise RunFailedError(f"{task}: {type(error).__name__}: {error}{place} (record: {records})") from error
 
 
 def stack_tasks(tasks: Sequence[Task], workers: int) -> list[Task]:
@@ -130,7 +132,7 @@ def stack_tasks(tasks: Sequence[Task], workers: int) -> list[Task]:
             out.append(replace(task, methods=tuple(alone)))
         if together:
             names = tuple(method_label(method.name, method.options) for method in together)
-            key = names, replace(cell, seed=0)
+            key = names, cell.any_seed()
             models.setdefault(key, replace(task, methods=tuple(together)))
             alike.setdefault(key, []).append(cell)
     for key, model in models.items():

@@ -1,79 +1,52 @@
-"""Random problems, allocators and feedback for the tests, and a loop that plays a whole horizon."""
+"""Random problems, allocators and feedback for the tests; the loop that plays them is ``cerolab.testing.play``."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from cerolab import Allocation, AllocationProblem, BaseAllocator, BudgetLedger, Feedback, Wave, make, seeding
+from cerolab import Allocation, AllocationProblem, BaseAllocator, Feedback, seeding
+from cerolab.testing.play import (
+    FeedbackFn,
+    Luck,
+    Play,
+    Scenario,
+    as_pairs,
+    moment,
+    one_round,
+    one_wave,
+    options_for,
+    pairs_of,
+    play,
+    recorded_schedule,
+    same_state,
+    through_a_file,
+)
 
-FeedbackFn = Callable[[int, Allocation], Feedback]  # (round index, allocation) -> feedback
+__all__ = [
+    "FeedbackFn",
+    "Luck",
+    "Play",
+    "Scenario",
+    "as_pairs",
+    "moment",
+    "one_round",
+    "one_wave",
+    "options_for",
+    "pairs_of",
+    "play",
+    "recorded_schedule",
+    "same_state",
+    "through_a_file",
+]
 
 # Shares of the profile's examples, so that `thorough` stays thorough.
 some_examples = settings(max_examples=max(5, settings.default.max_examples // 3))
 few_examples = settings(max_examples=max(5, settings.default.max_examples // 6))
-
-
-# --- luck ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Luck:
-    """Rewards that are a pure function of (seed, round, prompt, response), whoever asks.
-
-    ``labels`` renames the prompts before they are looked up, so a relabelled pool can meet the same luck.
-    """
-
-    problem: AllocationProblem
-    rates: Sequence[float]
-    seed: int = 0
-    graded: bool = False
-    labels: Sequence[int] | None = None
-
-    def __call__(self, round_index: int, allocation: Allocation) -> Feedback:
-        num_responses, reward_sum, reward_sq_sum = [], [], []
-        for prompt, units in zip(allocation.prompts.tolist(), allocation.units.tolist(), strict=True):
-            label = prompt if self.labels is None else self.labels[prompt]
-            count = units * self.problem.responses_per_unit
-            rewards = [self.reward(round_index, label, response) for response in range(count)]
-            num_responses.append(count)
-            reward_sum.append(sum(rewards))
-            reward_sq_sum.append(sum(reward * reward for reward in rewards))
-        return Feedback(
-            np.array(num_responses, np.int64),
-            np.array(reward_sum, np.float64),
-            np.array(reward_sq_sum, np.float64) if self.graded else None,
-            None if self.problem.max_tokens is None else self.tokens(round_index, allocation),
-        )
-
-    def tokens(self, round_index: int, allocation: Allocation) -> np.ndarray:
-        """Lengths of 0 to ``max_tokens``, each prompt with a longest of its own; at both ends often."""
-        totals = []
-        for prompt, units in zip(allocation.prompts.tolist(), allocation.units.tolist(), strict=True):
-            most = max(1, self.problem.max_tokens * (1 + (prompt + self.seed) % 4) // 4)
-            responses = range(units * self.problem.responses_per_unit)
-            coins = [self.coin(f"tokens/{round_index}", prompt, response) for response in responses]
-            totals.append(sum(min(most, int(coin * 1.3 * (most + 1))) for coin in coins))
-        return np.array(totals, np.int64)
-
-    def reward(self, round_index: int, prompt: int, response: int) -> float:
-        coin = self.coin(round_index, prompt, response)
-        rate = self.rates[prompt]
-        if not self.graded or rate in (0.0, 1.0):
-            return float(coin < rate)
-        return coin ** ((1.0 - rate) / rate)  # a Beta variable with mean `rate`
-
-    def coin(self, moment: object, prompt: int, response: int) -> float:
-        key = f"{self.seed}/{moment}/{prompt}/{response}".encode()
-        return (int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") >> 11) * 2.0**-53
 
 
 def rewards_of(num_responses: Sequence[int], successes: Sequence[int]) -> Feedback:
@@ -103,156 +76,6 @@ def epochs_of(fast: BaseAllocator[Any]) -> Callable[[int], list[int]]:
         return rng.permutation(fast.problem.num_prompts).tolist()
 
     return order_of
-
-
-# --- playing a horizon --------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Play:
-    """What happened: the allocation of every round (waves merged by the list), and the books."""
-
-    problem: AllocationProblem
-    allocator: BaseAllocator[Any]
-    ledger: BudgetLedger
-    allocations: list[Allocation] = field(default_factory=list)
-
-    @property
-    def units(self) -> list[int]:
-        return [allocation.num_units for allocation in self.allocations]
-
-    @property
-    def pairs(self) -> list[list[tuple[int, int]]]:
-        return [as_pairs(allocation) for allocation in self.allocations]
-
-
-def play(
-    allocator: BaseAllocator[Any],
-    problem: AllocationProblem,
-    luck: FeedbackFn | Sequence[float] | None = None,
-    seed: int = 0,
-    *,
-    rounds: int | None = None,
-    ledger: BudgetLedger | None = None,
-    after_round: Callable[[Play], None] | None = None,
-) -> Play:
-    """Run the horizon (or ``rounds`` of it) through a ledger that refuses what the problem does not allow.
-
-    ``luck`` is a feedback function or success rates [M] (0.5 each by default). It goes on after the budget is spent,
-    because empty rounds count as well.
-    """
-    if not callable(luck):
-        luck = Luck(problem, [0.5] * problem.num_prompts if luck is None else [float(p) for p in luck], seed)
-    result = Play(problem, allocator, ledger or BudgetLedger(problem))
-    last = problem.num_rounds if rounds is None else min(problem.num_rounds, result.ledger.round_index + rounds)
-    while result.ledger.round_index < last:
-        round_index = result.ledger.round_index
-        for wave in itertools.count():
-            allocation = allocator.allocate()
-            result.ledger.spend(allocation)
-            feedback = luck(moment(problem, round_index, wave), allocation)
-            if problem.token_budget is not None:
-                result.ledger.count_tokens(int(np.sum(feedback.num_tokens)))
-            allocator.observe(allocation, feedback)
-            result.allocations.append(allocation)
-            if allocation.last_wave:
-                break
-        result.ledger.end_round(updated=bool(allocation.num_groups))
-        if after_round is not None:
-            after_round(result)
-    return result
-
-
-def as_pairs(allocation: Allocation) -> list[tuple[int, int]]:
-    """[(prompt, units), ...] in priority order."""
-    return list(zip(allocation.prompts.tolist(), allocation.units.tolist(), strict=True))
-
-
-def moment(problem: AllocationProblem, round_index: int, wave: int) -> int:
-    """The round that luck is asked for: a later wave of a round meets luck of its own."""
-    return round_index + wave * (problem.num_rounds + 1)
-
-
-def one_wave(allocator: BaseAllocator[Any], luck: FeedbackFn, wave: int = 0) -> Wave:
-    """One allocate() and observe()."""
-    allocation = allocator.allocate()
-    feedback = luck(moment(allocator.problem, allocator.round_index, wave), allocation)
-    allocator.observe(allocation, feedback)
-    return Wave(allocation, feedback)
-
-
-def one_round(allocator: BaseAllocator[Any], luck: FeedbackFn, wave: int = 0) -> list[Wave]:
-    """Waves up to the last of the round, ``wave`` of which it has had."""
-    waves = [one_wave(allocator, luck, wave)]
-    while not waves[-1].allocation.last_wave:
-        waves.append(one_wave(allocator, luck, wave + len(waves)))
-    return waves
-
-
-def pairs_of(waves: Sequence[Wave]) -> list[list[tuple[int, int]]]:
-    """What the waves of a round admit."""
-    return [as_pairs(wave.allocation) for wave in waves]
-
-
-# --- states ----------------------------------------------------------------------------------------------------
-
-
-def through_a_file(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The state after a real round trip through an .npz without pickles."""
-    file = io.BytesIO()
-    np.savez(file, **state)
-    file.seek(0)
-    with np.load(file, allow_pickle=False) as arrays:
-        return {key: arrays[key] for key in arrays.files}
-
-
-def same_state(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two states are equal to the last bit."""
-    return one.keys() == other.keys() and all(
-        np.array_equal(np.asarray(one[key]), np.asarray(other[key])) for key in one
-    )
-
-
-# --- allocators ------------------------------------------------------------------------------------------------
-
-
-def recorded_schedule(problem: AllocationProblem, source: str = "cero") -> list[Allocation]:
-    """The allocations of a run of ``source`` on this problem, one a round."""
-    return play(make(source, problem, seed=1234), problem, seed=77).allocations
-
-
-def options_for(
-    name: str, problem: AllocationProblem, rates: Sequence[float], schedule_of: str = "uniform"
-) -> dict[str, Any]:
-    """The options without which an allocator cannot be made."""
-    if name == "random_matched":
-        return {"schedule": recorded_schedule(problem, schedule_of)}
-    if name == "oracle":
-        rate = np.asarray(rates, np.float64)
-        return {"rate": rate * (1.0 - rate)}
-    return {}
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One way to make an allocator, with the luck that it will meet."""
-
-    name: str
-    problem: AllocationProblem
-    rates: tuple[float, ...]
-    seed: int = 0
-    options: Mapping[str, Any] = field(default_factory=dict)
-    schedule_of: str = "uniform"
-    luck_seed: int = 0
-    graded: bool = False
-
-    def make(self, **changed: Any) -> BaseAllocator[Any]:
-        needed = options_for(self.name, self.problem, self.rates, self.schedule_of)
-        return make(self.name, self.problem, seed=self.seed, **{**needed, **self.options, **changed})
-
-    @property
-    def luck(self) -> Luck:
-        return Luck(self.problem, self.rates, self.luck_seed, self.graded)
 
 
 # --- strategies ------------------------------------------------------------------------------------------------

@@ -35,41 +35,44 @@ def table(*columns, seeds=4, noise=0.0):
 
 def test_rank_correlations_by_hand():
     ranks = rank_agreement(table(1, 2, 3, 4), table(10, 30, 20, 40), ABCD)
-    assert ranks.spearman.estimate == pytest.approx(1 - 6 * 2 / (4 * 15))  # two places exchanged
-    assert ranks.kendall.estimate == pytest.approx((5 - 1) / 6)
+    assert ranks.spearman.all_seeds == pytest.approx(1 - 6 * 2 / (4 * 15))  # two places exchanged
+    assert ranks.kendall.all_seeds == pytest.approx((5 - 1) / 6)
     assert ranks.p_value == pytest.approx(2 * (1 + 3) / 24)  # orders with at most one inversion, of 4! and both ways
     assert ranks.same_by_chance == pytest.approx(1 / 24)
-    assert (ranks.spearman.low, ranks.spearman.high) == pytest.approx((0.8, 0.8))  # seeds without noise
-    assert ranks.kendall.num_seeds == 4
+    assert (ranks.spearman.least, ranks.spearman.most) == pytest.approx((0.8, 0.8))  # seeds without noise
     tied = rank_agreement(table(1, 2, 2, 4), table(10, 30, 20, 40), ABCD)
-    assert tied.spearman.estimate == pytest.approx(stats.spearmanr([1, 2, 2, 4], [1, 3, 2, 4]).statistic)
-    assert tied.kendall.estimate == pytest.approx(stats.kendalltau([1, 2, 2, 4], [1, 3, 2, 4]).statistic)
+    assert tied.spearman.all_seeds == pytest.approx(stats.spearmanr([1, 2, 2, 4], [1, 3, 2, 4]).statistic)
+    assert tied.kendall.all_seeds == pytest.approx(stats.kendalltau([1, 2, 2, 4], [1, 3, 2, 4]).statistic)
     reverse = rank_agreement(table(1, 2, 3, 4), table(4, 3, 2, 1), ABCD)
-    assert (reverse.spearman.estimate, reverse.kendall.estimate) == pytest.approx((-1, -1))
+    assert (reverse.spearman.all_seeds, reverse.kendall.all_seeds) == pytest.approx((-1, -1))
 
 
-def test_the_interval_is_wide_where_noise_exchanges_places():
-    rng = np.random.default_rng(0)
-    noisy = pd.DataFrame(np.array([1.0, 1.1, 1.2, 5.0]) + rng.normal(0, 1, (5, 4)), columns=list(ABCD))
+def test_the_range_says_what_a_single_seed_moves():
+    # Means 1, 2.5, 3, 4; without the last seed the second allocator has 3.2 and is third.
+    noisy = pd.DataFrame([[1, 3.2, 3, 4], [1, 3.2, 3, 4], [1, 1.1, 3, 4]], columns=list(ABCD), dtype=float)
     ranks = rank_agreement(table(1, 2, 3, 4), noisy, ABCD)
-    assert ranks.spearman.low < ranks.spearman.estimate - 0.1
-    assert ranks == rank_agreement(table(1, 2, 3, 4), noisy, ABCD)
+    assert (ranks.spearman.all_seeds, ranks.spearman.most) == pytest.approx((1, 1))
+    assert ranks.spearman.least == pytest.approx(0.8)
+    assert ranks.kendall.least == pytest.approx(4 / 6)
+    assert ranks.spearman.text() == "1.00 (0.80 to 1.00 without single seeds)"
 
 
 def test_what_cannot_be_ranked_is_nan():
     for predicted in (table(1, 2), table(3, 3, 3)):
         ranks = rank_agreement(table(1, 2, 3), predicted, list(predicted))
-        assert np.isnan([ranks.spearman.estimate, ranks.kendall.estimate, ranks.kendall.low]).all()
+        assert np.isnan([ranks.spearman.all_seeds, ranks.kendall.all_seeds, ranks.kendall.least]).all()
 
 
 def test_seeds_that_an_allocator_lacks_are_left_out_of_its_mean():
     holes = table(1, 2, 3, 4)
     holes.iloc[0, 3] = -100.0
-    assert rank_agreement(holes, table(1, 2, 3, 4), ABCD).kendall.estimate < 1
+    assert rank_agreement(holes, table(1, 2, 3, 4), ABCD).kendall.all_seeds < 1
     holes.iloc[0, 3] = np.nan
     found = rank_agreement(holes, table(1, 2, 3, 4), ABCD)
-    assert found.kendall.estimate == pytest.approx(1)
-    assert found.kendall.num_seeds == 3
+    assert found.kendall.all_seeds == pytest.approx(1)
+    holes.iloc[1:, 3] = np.nan  # one seed: without it there is no mean
+    holes.iloc[0, 3] = 4.0
+    assert np.isnan(rank_agreement(holes, table(1, 2, 3, 4), ABCD).kendall.least)
 
 
 def score(values):
@@ -114,7 +117,7 @@ def test_the_oracle_is_left_out_once():
 
 
 def comparison(*differences):
-    return Comparison(pd.Series(differences, dtype=float), float("nan"), float("nan"))
+    return Comparison(pd.Series(differences, dtype=float), pd.Series([0.0] * len(differences)), paired=True)
 
 
 def test_a_wrong_prediction_is_named_with_its_sign():
@@ -123,19 +126,21 @@ def test_a_wrong_prediction_is_named_with_its_sign():
 
     lines = effect_lines(
         [
-            effect("uniform", Interval(0.0, -1.0, 1.0, 2)),
+            effect("uniform", Interval(0.0, -1.0, 1.0, 2, 1.0)),
             effect("cero_fixed", Interval(0.5, float("nan"), float("nan"), 1)),
-            effect("random_matched", Interval(0.5, -0.5, 1.5, 2)),
-            effect("cero", Interval(2.0, 1.0, 3.0, 2)),
-            effect("oracle", Interval(-2.0, -3.0, -1.0, 2)),
+            effect("random_matched", Interval(0.5, 0.1, 0.9, 2, 0.03)),  # 0.06 after correction
+            effect("cero", Interval(2.0, 1.0, 3.0, 2, 0.012)),
+            effect("oracle", Interval(-2.0, -3.0, -1.0, 2, 0.002)),
+            effect("mopps", Interval(0.1, -0.9, 1.1, 2, 0.8)),
         ]
     )
     assert lines[0].startswith("CERO is held for better than it is: measured 1.50 [")
-    assert lines[0].endswith("predicted minus measured 2.00 [1.00, 3.00] points.")
+    assert lines[0].endswith("predicted minus measured 2.00 [1.00, 3.00] points, p = 0.036 after correction.")
     assert lines[1].startswith("Oracle is held for worse than it is")
     assert lines[2].startswith("Random-matched: no disagreement that 2 seeds can show")
-    assert lines[3].startswith("CERO-fixed, one seed: no claim")
-    assert len(lines) == 4
+    assert lines[3].startswith("MoPPS: no disagreement")
+    assert lines[4].startswith("CERO-fixed, 1 seed: no claim")
+    assert len(lines) == 5
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +161,13 @@ def test_the_excess_is_welchs_interval_and_curves_are_compared_where_the_trainin
     for effect in find_effects(training, replica):
         if effect.method == "uniform":
             continue
-        ours, theirs = (side.differences.to_numpy() for side in (effect.measured, effect.predicted))
-        error = np.sqrt(ours.var(ddof=1) / 3 + theirs.var(ddof=1) / 3)
-        assert effect.excess.estimate == pytest.approx(theirs.mean() - ours.mean())
-        assert 2.7 * error < effect.excess.high - effect.excess.estimate < 4.4 * error  # t of 2 to 4 degrees of freedom
+        assert (effect.measured.paired, effect.predicted.paired) == (False, True)  # only simulated runs share luck
+        ours, baseline = effect.measured.own.to_numpy(), effect.measured.uniform.to_numpy()
+        theirs = (effect.predicted.own - effect.predicted.uniform).to_numpy()
+        parts = np.array([sample.var(ddof=1) / 3 for sample in (ours, baseline, theirs)])
+        assert effect.excess.estimate == pytest.approx(theirs.mean() - ours.mean() + baseline.mean())
+        quantile = stats.t.ppf(0.975, 2 * parts.sum() ** 2 / (parts**2).sum())
+        assert effect.excess.half == pytest.approx(quantile * np.sqrt(parts.sum()))
         assert effect.excess.num_seeds == 3
         assert 0 < effect.curve_misfit < 5
     itself = find_effects(training, training)

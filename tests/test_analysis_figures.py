@@ -66,7 +66,7 @@ def test_regret_horizon(tmp_path: Path) -> None:
     assert (first.get_xscale(), first.get_yscale()) == ("log", "log")
     assert legend(first) == [
         "CERO: −0.50 [−0.50, −0.50]",  # noqa: RUF001
-        "slope $-1/2$ from CERO's first point",
+        "slope \N{MINUS SIGN}1/2 from CERO's first point",
         "Uniform: 0.00 [0.00, 0.00]",
         "Oracle: 0 up to rounding",
     ]
@@ -100,7 +100,7 @@ def test_regret_horizon_of_one_seed_says_so(tmp_path: Path) -> None:
 def test_regret_cumulative(tmp_path: Path) -> None:
     figure = draw(regret_cumulative, [horizon_runs(tmp_path)])
     assert line(figure.axes[0], "CERO") == pytest.approx(np.array([[100, 10], [400, 20], [1600, 40]]))
-    assert line(figure.axes[0], r"$\sqrt{K}$") == pytest.approx(line(figure.axes[0], "CERO"))
+    assert line(figure.axes[0], "√K") == pytest.approx(line(figure.axes[0], "CERO"))
     assert legend(figure.axes[0])[0] == "CERO: 0.50 [0.50, 0.50]"
     assert all(not entry.startswith("Oracle") for entry in legend(figure.axes[0]))
 

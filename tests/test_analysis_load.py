@@ -90,7 +90,7 @@ def test_a_null_in_a_packed_table_names_table_and_run(tmp_path: Path) -> None:
 
 def test_text_for_a_number_is_named(tmp_path: Path) -> None:
     write_infos(tmp_path, [make_info(seconds="fast")])
-    with pytest.raises(RecordError, match=r"run\.json: seconds='fast' is no number"):
+    with pytest.raises(RecordError, match=r"run\.json: results\.seconds='fast' is no number"):
         load_sweep(tmp_path)
 
 

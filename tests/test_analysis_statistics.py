@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from analysis.statistics import Interval, fit_slope, mean_interval, paired_difference
+from analysis.statistics import (
+    NO_INTERVAL,
+    Interval,
+    combined,
+    fit_slope,
+    jackknife,
+    mean_interval,
+    paired_difference,
+    welch_difference,
+)
 from cerolab.errors import InvalidValueError
 
 HORIZONS = np.array([50, 100, 400, 1000])
@@ -21,7 +31,7 @@ def test_slope_of_an_exact_power_law_is_its_exponent(power: float, scales: list[
     assert found.estimate == pytest.approx(power, abs=1e-9)
     assert found.num_seeds == len(scales)
     if len(scales) > 1:
-        # Whichever seeds are drawn, all their horizons come along, so that the slope is the same.
+        # Whichever seed is left out, all its horizons go along, so that the slope is the same.
         assert found.low == pytest.approx(power, abs=1e-9)
         assert found.high == pytest.approx(power, abs=1e-9)
 
@@ -30,9 +40,10 @@ def test_slope_is_that_of_the_mean_not_the_mean_of_slopes() -> None:
     # Means 1 at K = 1 and (0.1 + 0.7) / 2 = 0.4 at K = 10: slope log10(0.4).
     found = fit_slope([1, 10], [[1.0, 0.1], [1.0, 0.7]])
     assert found.estimate == pytest.approx(math.log10(0.4))
-    # Of the four equally likely resamples one is (seed 0, seed 0) and one (seed 1, seed 1).
-    assert found.low == pytest.approx(-1.0)
-    assert found.high == pytest.approx(math.log10(0.7))
+    # Without one seed or the other: log10(0.7) and -1. Of two values a, b the jackknife's error is |a - b| / 2, and
+    # t(0.975, 1) = 12.7062.
+    half = 12.7062 * (math.log10(0.7) + 1) / 2
+    assert (found.low, found.high) == pytest.approx((math.log10(0.4) - half, math.log10(0.4) + half), abs=1e-4)
 
 
 def test_slope_weighs_points_by_least_squares() -> None:
@@ -62,6 +73,12 @@ def test_one_horizon_has_no_slope() -> None:
 def test_slope_refuses_another_shape() -> None:
     with pytest.raises(InvalidValueError, match=r"values_by_seed=\(1, 2\) is not \[seeds, horizons\]; give \[S, 3\]"):
         fit_slope([1, 2, 3], [[1.0, 2.0]])
+
+
+def test_a_seed_without_which_regret_is_not_positive_leaves_no_interval() -> None:
+    found = fit_slope([10, 100], [[1.0, 0.1], [1.0, -0.05], [1.0, 0.0]])
+    assert found.estimate == pytest.approx(math.log10(0.05 / 3))
+    assert np.isnan(found.low)
 
 
 def test_slope_interval_is_the_same_every_time_and_covers_noise() -> None:
@@ -99,9 +116,66 @@ def test_mean_of_nothing_is_nan() -> None:
 
 
 def test_paired_difference_by_hand() -> None:
-    # Differences 0 and 1: resampled means 0, 0.5, 0.5, 1, so the 2.5 % and 97.5 % points are 0 and 1.
+    # Differences 0 and 1: mean 0.5, error 0.5; t(0.975, 1) = 12.7062. t = 1 with one degree of freedom has p = 0.5.
     found = paired_difference([1.0, 3.0], [1.0, 2.0])
-    assert found == Interval(0.5, 0.0, 1.0, 2)
+    assert (found.estimate, found.num_seeds) == (0.5, 2)
+    assert (found.low, found.high) == pytest.approx((0.5 - 6.3531, 0.5 + 6.3531), abs=1e-4)
+    assert found.p_value == pytest.approx(0.5)
+
+
+SAMPLES = st.lists(st.floats(-100, 100), min_size=2, max_size=8).filter(lambda values: np.ptp(values) > 1e-3)
+
+
+@given(first=SAMPLES, second=SAMPLES)
+def test_intervals_and_p_values_are_scipys(first: list[float], second: list[float]) -> None:
+    welch = stats.ttest_ind(first, second, equal_var=False)
+    ends = welch.confidence_interval(0.95)
+    found = welch_difference(first, second)
+    assert (found.low, found.high, found.p_value) == pytest.approx(
+        (ends.low, ends.high, welch.pvalue), rel=1e-6, abs=1e-9
+    )
+    alone = stats.ttest_1samp(first, 0.0)
+    ends = alone.confidence_interval(0.95)
+    found = mean_interval(first)
+    assert (found.low, found.high, found.p_value) == pytest.approx(
+        (ends.low, ends.high, alone.pvalue), rel=1e-6, abs=1e-9
+    )
+
+
+@given(first=SAMPLES, second=SAMPLES)
+def test_the_jackknife_of_means_is_welchs_interval(first: list[float], second: list[float]) -> None:
+    one, other = np.array(first), np.array(second)
+    found = jackknife(lambda kept, also: float(one[kept].mean() - other[also].mean()), one.size, other.size)
+    expected = welch_difference(first, second)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-6)
+
+
+def test_a_sum_of_three_samples_by_hand() -> None:
+    # Means 2, 5 and 1, variances of the means 1/3, 1 and 0: 2 - 5 + 2 * 1, error sqrt(4/3), with
+    # (4/3)^2 / ((1/3)^2 / 2 + 1^2 / 1) = 1.6842 degrees of freedom.
+    found = combined([(1.0, [1, 2, 3]), (-1.0, [4, 6]), (2.0, [1, 1])])
+    assert found.estimate == pytest.approx(-1)
+    assert found.half == pytest.approx(math.sqrt(4 / 3) * stats.t.ppf(0.975, 32 / 19))
+    assert found.num_seeds == 2
+
+
+def test_what_has_no_spread_is_certain() -> None:
+    assert paired_difference([2.0, 3.0], [1.0, 2.0]) == Interval(1.0, 1.0, 1.0, 2, 0.0)
+    assert paired_difference([2.0, 3.0], [2.0, 3.0]) == Interval(0.0, 0.0, 0.0, 2, 1.0)
+
+
+def test_samples_of_none_and_of_one_have_no_interval() -> None:
+    assert np.isnan(combined([(1.0, [1.0, 2.0]), (1.0, [])]).estimate)
+    assert welch_difference([1.0, 2.0], [0.5]).text() == "1.00 (1 seed)"
+    assert NO_INTERVAL.text() == "none"
+    assert NO_INTERVAL.plus_minus() == ""
+
+
+def test_the_sign_plus_minus_is_half_of_the_interval() -> None:
+    found = mean_interval([1.0, 2.0, 3.0])
+    assert found.plus_minus() == "2.00 ± 2.48"
+    assert found.scaled(1000).plus_minus(1) == "2,000.0 ± 2,484.1"
+    assert mean_interval([-1.0]).plus_minus() == "−1.00"  # noqa: RUF001
 
 
 def test_paired_difference_knows_what_seeds_share() -> None:

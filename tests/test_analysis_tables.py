@@ -33,7 +33,7 @@ def test_summary_by_hand(tmp_path: Path) -> None:
     # At K = 1,600: 0.0125 (1 + seed), so mean 0.025 and standard deviation 0.0125; budget 8,000.
     assert (cero["num_rounds"], cero["num_prompts"], cero["num_seeds"]) == (1600, 10, 3)
     assert cero["regret_mean"] == pytest.approx(0.025)
-    assert cero["regret_sd"] == pytest.approx(0.0125)
+    assert cero["regret_half"] == pytest.approx(0.0125 * 2.48414, abs=1e-6)  # t(0.975, 2) / sqrt(3)
     assert (cero["slope"], cero["slope_low"], cero["slope_high"]) == pytest.approx((-0.5, -0.5, -0.5))
     assert cero["effective_group_rate"] == 0.5
     assert cero["unspent_percent"] == pytest.approx(0.05)
@@ -89,8 +89,8 @@ def test_markdown_of_a_summary(tmp_path: Path) -> None:
     assert to_markdown(summary).split("\n") == [
         "| population | allocator | regret per prompt | slope in K | effective groups | unspent | seeds |",
         "|---|---|---:|---:|---:|---:|---:|",
-        "| Beta(1, 1) | CERO | 0.02500 ± 0.01250 | −0.50 [−0.50, −0.50] | 50.0 % | 0.00 % | 3 |",  # noqa: RUF001
-        "| Beta(1, 1) | Uniform | 0.20000 ± 0.10000 | 0.00 [0.00, 0.00] | 50.0 % | 0.00 % | 3 |",
+        "| Beta(1, 1) | CERO | 0.02500 ± 0.03105 | −0.50 [−0.50, −0.50] | 50.0 % | 0.00 % | 3 |",  # noqa: RUF001
+        "| Beta(1, 1) | Uniform | 0.20000 ± 0.24841 | 0.00 [0.00, 0.00] | 50.0 % | 0.00 % | 3 |",
     ]
 
 

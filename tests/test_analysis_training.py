@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from matplotlib.image import imread
 from rich.console import Console
+from scipy import stats
 
 from analysis.curves import Curve
 from analysis.draw import draw
@@ -20,7 +21,7 @@ from analysis.figures import accuracy as accuracy_figure
 from analysis.figures import against_uniform as against_uniform_figure
 from analysis.figures import pacing
 from analysis.gallery import draw_setting
-from analysis.heldout import accuracy_points, compare_to_uniform, final_scores
+from analysis.heldout import accuracy_points, compare_to_uniform, final_scores, smoothed
 from analysis.load import Runs, load_setting
 from analysis.rounds import every_round
 from analysis.style import look
@@ -54,6 +55,7 @@ def write_run(
     final_samples: int = 16,
     detail: tuple[str, ...] = ("rounds", "evals"),
     finish: bool = True,
+    source: str = "llm",
     **scenario: Any,
 ) -> Path:
     """A run whose round k spends ``units[k]`` in groups of one unit, of which all but one are effective.
@@ -62,7 +64,7 @@ def write_run(
     ``final_samples`` responses a question, one hundredth higher. A suite "sums" has half of the accuracies.
     """
     settings = RunSettings(
-        source="llm",
+        source=source,
         experiment="study",
         method=method.partition("(")[0],
         options={"recovery": 8} if "(" in method else {},
@@ -339,39 +341,66 @@ def test_where_a_curve_first_reaches_a_level(level: float, x: float) -> None:
 
 
 def test_comparison_with_uniform_by_hand(study: Runs) -> None:
-    compared = compare_to_uniform(accuracy_points(study))
+    compared = compare_to_uniform(study)
     assert list(compared) == ["cero", "uniform", "random_matched"]
     cero = compared["cero"]
-    assert cero.differences.tolist() == pytest.approx([19, 20, 21])
-    # Mean 20, standard deviation 1, t(0.975, 2) = 4.30265: 20 +- 4.30265 / sqrt(3).
-    assert (cero.mean.low, cero.mean.high) == pytest.approx((17.51586, 22.48414), abs=1e-5)
-    # CERO's mean curve: 20 % after 0, 50 % after 40, 60 % after 48 responses; uniform's ends at 40 % after 48.
-    assert cero.responses == pytest.approx(40 * 2 / 3)
-    assert cero.share == pytest.approx(40 * 2 / 3 / 48)
-    assert compared["uniform"].share == pytest.approx(1.0)
-    assert compared["random_matched"].share == np.inf
+    # Welch: standard deviations 5 and 4, error sqrt(41 / 3), degrees of freedom 2 * 41^2 / (25^2 + 16^2).
+    half = np.sqrt(41 / 3) * stats.t.ppf(0.975, 2 * 41**2 / 881)
+    assert (cero.mean.low, cero.mean.high) == pytest.approx((20 - half, 20 + half))
+    assert cero.deviations.tolist() == pytest.approx([15, 20, 25])  # from uniform's mean, 40
+    # 40 % is 20 points above the start; CERO's seeds gain 25, 30 and 35 in their first 40 of 48 responses.
+    shares = 40 / 48 * 20 / np.array([25, 30, 35])
+    assert cero.reach.estimate == pytest.approx(shares.mean())
+    # Without one of uniform's seeds the accuracy to reach is 42, 40 or 38 %: a tenth more, the same, a tenth less.
+    own, uniforms = shares.var(ddof=1) / 3, 2 / 3 * 2 * (shares.mean() / 10) ** 2
+    degrees = 2 * (own + uniforms) ** 2 / (own**2 + uniforms**2)
+    assert cero.reach.half == pytest.approx(np.sqrt(own + uniforms) * stats.t.ppf(0.975, degrees))
+    # Uniform's own seeds end at 36, 40 and 44 %: the last has 40 % at 24 + 24 * 10 / 14 responses.
+    last = 0.5 + 0.5 * 10 / 14
+    assert compared["uniform"].reach.estimate == pytest.approx((1 + 1 + last) / 3)
+    assert [compared[method].reached for method in compared] == [3, 2, 0]
+    assert compared["random_matched"].reach.estimate == 1.0
 
 
-def test_only_seeds_that_uniform_has_are_compared(tmp_path: Path) -> None:
-    write_study(tmp_path, ["cero"], [0, 1, 2])
-    write_study(tmp_path, ["uniform"], [0, 2])
-    write_run(tmp_path, "random_matched", seed=5)
+def test_a_curve_that_goes_up_and_down_is_smoothed_before_it_is_crossed(tmp_path: Path) -> None:
+    """A first crossing of the raw curve would let uniform have its own final accuracy after half of the responses."""
+    for seed, ends in enumerate([(0.42, 0.32, 0.40), (0.30, 0.34, 0.40)]):
+        write_run(tmp_path, "uniform", seed, (0.2, 0.25, *ends))
     training = load_setting(tmp_path)
-    compared = compare_to_uniform(accuracy_points(training))
-    assert list(compared) == ["cero", "uniform"]
-    assert compared["cero"].differences.index.tolist() == [0, 2]
-    assert "the allocators have different seeds; differences take those that Uniform has too" in notes(training)
+    first = smoothed(accuracy_points(training)).query("seed == 0")["accuracy"]
+    assert first.tolist() == pytest.approx([20, 25, 37, 37, 40])
+    assert compare_to_uniform(training)["uniform"].reach.estimate == pytest.approx(1.0)
+
+
+def test_trainings_are_compared_over_all_their_seeds_and_simulations_over_shared_ones(tmp_path: Path) -> None:
+    write_study(tmp_path / "llm", ["cero"], [0, 1, 2])
+    write_study(tmp_path / "llm", ["uniform"], [0, 2])
+    write_run(tmp_path / "llm", "random_matched", seed=5)
+    training = load_setting(tmp_path / "llm")
+    compared = compare_to_uniform(training)
+    assert list(compared) == ["cero", "uniform", "random_matched"]
+    assert compared["cero"].own.index.tolist() == [0, 1, 2]
+    assert compared["cero"].uniform.index.tolist() == [0, 2]
+    assert "the allocators have different seeds" in notes(training)
     table = readable(training_summary(training)).set_index("allocator")
-    assert table.loc["Random-matched", "responses to Uniform's accuracy"] == ""
-    assert table.loc["Random-matched", "against Uniform, points"] == ""
+    assert table.loc["Random-matched", "against Uniform, points"] == "0.00"  # one seed: no interval
+    for seed, methods in ((0, ("cero", "uniform")), (1, ("cero",)), (5, ("random_matched",))):
+        for method in methods:
+            write_run(tmp_path / "sim", method, seed, source="sim")
+    simulated = load_setting(tmp_path / "sim")
+    compared = compare_to_uniform(simulated)
+    assert list(compared) == ["cero", "uniform"]
+    assert compared["cero"].paired
+    assert compared["cero"].own.index.tolist() == [0]
+    assert "the allocators have different seeds; differences take those that Uniform has too" in notes(simulated)
 
 
 def test_where_uniform_gains_nothing_there_is_nothing_to_reach(tmp_path: Path) -> None:
     write_run(tmp_path, "cero", accuracies=(0.4, 0.3, 0.35))
     write_run(tmp_path, "uniform", accuracies=(0.4, 0.45, 0.4))
     training = load_setting(tmp_path)
-    assert all(np.isnan(found.share) for found in compare_to_uniform(accuracy_points(training)).values())
-    assert "responses to Uniform's accuracy" not in readable(training_summary(training))
+    assert all(np.isnan(found.reach.estimate) for found in compare_to_uniform(training).values())
+    assert "responses to Uniform's accuracy, %" not in readable(training_summary(training))
     assert "Uniform ends no higher than it began" in notes(training)[-1]
     assert len(draw(against_uniform_figure, [training]).axes) == 1
 
@@ -385,15 +414,16 @@ def test_summary_by_hand(study: Runs) -> None:
     cero, uniform, matched = (summary.iloc[row] for row in range(3))
     assert (cero["num_seeds"], cero["samples"], cero["n"]) == (3, 16, 16)
     assert cero[["accuracy_start", "accuracy_end", "difference"]].tolist() == pytest.approx([20, 60, 20])
-    # Standard deviation 5 and 1: half intervals t(0.975, 2) / sqrt(3) times these.
-    assert cero[["end_half", "difference_half"]].tolist() == pytest.approx([12.42069, 2.48414], abs=1e-5)
+    # Standard deviation 5, times t(0.975, 2) / sqrt(3); of the difference see the comparison above.
+    assert cero[["end_half", "difference_half"]].tolist() == pytest.approx([12.42069, 10.46], abs=0.005)
     # 5 + 3 + 1 of 12 groups are effective; uniform 2 of 3.
     assert summary["effective_group_rate"].tolist() == pytest.approx([0.75, 2 / 3, 2 / 3])
     assert summary["responses"].tolist() == [48, 48, 48]
     assert summary["updates"].tolist() == [3, 4, 4]
-    assert cero["reach_responses"] == pytest.approx(80 / 3)
+    assert (cero["reach_share"], cero["reach_half"]) == pytest.approx((0.566, 0.240), abs=0.001)
     assert np.isnan(uniform["difference"])
-    assert matched["reach_share"] == np.inf
+    assert summary["reach_seeds"].tolist() == [3, 2, 0]
+    assert matched["reach_share"] == 1.0
     assert (cero["avg_at_n"], cero["pass_at_n"]) == pytest.approx((61, 100))
     assert cero["minutes"] == pytest.approx(1.0)
 
@@ -401,11 +431,11 @@ def test_summary_by_hand(study: Runs) -> None:
 def test_markdown_of_a_summary(study: Runs) -> None:
     assert to_markdown(readable(training_summary(study))).split("\n") == [
         "| allocator | seeds | accuracy at start, % | accuracy at end, % | against Uniform, points "
-        "| responses to Uniform's accuracy | avg@16, % | pass@16, % | effective groups, % | responses | updates "
+        "| responses to Uniform's accuracy, % | avg@16, % | pass@16, % | effective groups, % | responses | updates "
         "| minutes |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-        "| CERO | 3 | 20.00 | 60.00 ± 12.42 | 20.00 ± 2.48 | 27 (56 %) | 61.00 | 100.00 | 75.0 | 48 | 3 | 1.0 |",
-        "| Uniform | 3 | 20.00 | 40.00 ± 9.94 |  | 48 (100 %) | 41.00 | 82.00 | 66.7 | 48 | 4 | 1.0 |",
+        "| CERO | 3 | 20.00 | 60.00 ± 12.42 | 20.00 ± 10.46 | 57 ± 24 | 61.00 | 100.00 | 75.0 | 48 | 3 | 1.0 |",
+        "| Uniform | 3 | 20.00 | 40.00 ± 9.94 |  | 95 ± 9 (2 of 3 seeds) | 41.00 | 82.00 | 66.7 | 48 | 4 | 1.0 |",
         "| Random-matched | 3 | 20.00 | 30.00 ± 0.00 | −10.00 ± 9.94 | not reached | 31.00 | 62.00 | 66.7 | 48 "  # noqa: RUF001
         "| 4 | 1.0 |",
     ]
@@ -414,7 +444,7 @@ def test_markdown_of_a_summary(study: Runs) -> None:
 def test_without_uniform_nothing_is_compared(tmp_path: Path) -> None:
     training = load_setting(write_study(tmp_path, ["cero", "random_matched"]))
     table = readable(training_summary(training))
-    assert not {"against Uniform, points", "responses to Uniform's accuracy"} & set(table.columns)
+    assert not {"against Uniform, points", "responses to Uniform's accuracy, %"} & set(table.columns)
     assert "no figure against_uniform: no finished run of uniform to compare with" in notes(training)
 
 
@@ -448,11 +478,11 @@ def test_pacing_figure(study: Runs) -> None:
 def test_against_uniform_figure(study: Runs) -> None:
     gain, needed = draw(against_uniform_figure, [study]).axes
     assert [label.get_text() for label in gain.get_yticklabels()] == ["CERO", "Random-matched"]
-    assert [text.get_text() for text in gain.texts] == ["20.00 [17.52, 22.48]", "−10.00 [−19.94, −0.06]"]  # noqa: RUF001
+    assert [text.get_text() for text in gain.texts] == ["20.00 [9.54, 30.46]", "−10.00 [−19.94, −0.06]"]  # noqa: RUF001
     seeds = [one.get_xdata().tolist() for one in gain.get_lines() if one.get_marker() == "."]
-    assert seeds == pytest.approx(np.array([[19, 20, 21], [-6, -10, -14]]))
+    assert seeds == pytest.approx(np.array([[15, 20, 25], [-10, -10, -10]]))
     assert [label.get_text() for label in needed.get_yticklabels()] == ["CERO", "Uniform", "Random-matched"]
-    assert [text.get_text() for text in needed.texts] == ["56 %", "100 %", "not reached"]
+    assert [text.get_text() for text in needed.texts] == ["57 ± 24 %", "95 ± 9 %, 2 of 3", "not reached"]
 
 
 @pytest.mark.parametrize(
@@ -521,7 +551,7 @@ def test_report_prints_tables_notes_and_paths_and_writes_the_summary(tmp_path: P
     directory = write_study(tmp_path / "study")
     running = write_run(directory, "uniform", seed=3, finish=False)
     text = printed(report_training(directory, directory / "figures"))
-    assert "20.00 ± 2.48" in text
+    assert "20.00 ± 10.46" in text
     assert "not reached" in text
     joined = text.replace("\n", "")
     assert f"note: not finished, left out: {running.name}" in joined

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from analysis.bars import bars_table
@@ -34,11 +35,18 @@ def test_regrets_thirds_and_slopes_are_those_of_the_records(runs_of_K):
         data = results_frame(runs)
         data = data[data["population"] == "beta(1, 1)"]
         regret[rounds] = data.groupby("method")["regret_per_prompt"].mean()
+        by_seed = data.pivot_table(index="method", columns="seed", values="regret_per_prompt")  # of K = 30 at last
     expected = [regret[10]["cero"], regret[10]["resolve"], regret[30]["cero"], regret[30]["cero"] / 3]
     expected.append(regret[30]["resolve"])
-    assert row[1:6] == [f"{value:.4f}" for value in expected]
+    assert [cell.partition(" ± ")[0] for cell in row[1:6]] == [f"{value:.5f}" for value in expected]
+    # Of two seeds: half of the difference, times t(0.975, 1).
+    spread = abs(np.subtract(*by_seed.loc["cero"])) / 2 * 12.7062
+    assert row[3] == f"{regret[30]['cero']:.5f} ± {spread:.5f}"
+    assert row[4] == f"{regret[30]['cero'] / 3:.5f} ± {spread / 3:.5f}"
     slopes = [math.log(regret[30][method] / regret[10][method]) / math.log(3) for method in ("cero", "resolve")]
-    assert row[7:] == [f"{slope:.2f}" for slope in slopes]
+    assert [cell.partition(" [")[0] for cell in row[7:]] == [
+        f"{slope:.2f}".replace("-", "\N{MINUS SIGN}") for slope in slopes
+    ]
 
 
 def test_a_missing_method_or_scenario_is_named(runs_of_K):

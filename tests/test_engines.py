@@ -79,7 +79,9 @@ def test_records_that_come_home_are_those_that_are_written_here(tmp_path):
 
 def test_a_failure_away_names_its_run_and_brings_its_record_home(tmp_path, broken):
     given = settings(tmp_path, **SMALL | {"allocators": ("uniform", "broken"), "seeds": 1})
-    with pytest.raises(RunFailedError, match=r"^broken on beta.*seed=0: ZeroDivisionError: by design") as caught:
+    with pytest.raises(
+        RunFailedError, match=r"^broken on beta.*seed=0: AllocatorError: .* ZeroDivisionError: by design"
+    ) as caught:
         sweep(given, engine=run_in_parcels)
     infos = {info["method"]: info for info in (json.loads(p.read_text()) for p in given.directory.glob("*/run.json"))}
     assert {method: info["status"] for method, info in infos.items()} == {"uniform": "finished", "broken": "failed"}

@@ -35,14 +35,17 @@ def test_the_template_is_short():
 
 
 def test_the_code_of_the_page_runs_as_it_stands():
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    done = run(code, ROOT / "examples")
-    assert done.returncode == 0, done.stderr
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert len(blocks) == 2
+    for code in blocks:
+        done = run(code, ROOT / "examples")
+        assert done.returncode == 0, done.stderr
 
 
 def test_commands_of_the_page_know_their_options():
     commands = re.findall(r"^python -m (\S+) (.*)$", PAGE, flags=re.MULTILINE)
-    assert [module for module, _ in commands] == ["sim.regret_sweep", "analysis.report", "llm.train"]
+    modules = ["cerolab", "sim.regret_sweep", "analysis.report", "sim.leaderboard", "llm.train"]
+    assert [module for module, _ in commands] == modules
     for module, arguments in commands:
         source = "".join(file.read_text() for file in sorted((ROOT / module.partition(".")[0]).rglob("*.py")))
         for option in re.findall(r"--([\w-]+)", arguments):

@@ -1,12 +1,14 @@
 """Prompts that are alike, grouped: against the prompts one by one."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cerolab import AllocationProblem, Feedback, make
+from cerolab import AllocationProblem, Feedback, make, utility
 from cerolab.kinds import Kinds
-from cerolab.oracle import largest_gains, largest_gains_by_kind
+from cerolab.oracle import largest_gains, largest_gains_by_kind, solve_static
+from cerolab.oracle.static import optimum_by_kind
 
 
 @given(st.data())
@@ -41,6 +43,19 @@ def test_gains_by_kind_are_those_of_the_prompts_one_by_one(data):
         gain = -curvature[kind] * (start[kind] + np.arange(most)) + np.log(-np.expm1(-curvature[kind]))
         assert (gain[: int(mean[kind])] >= log_price - 1e-9).all()
         assert (gain[int(np.ceil(mean[kind])) :] <= log_price + 1e-9).all()
+
+
+@given(st.data())
+def test_the_optimum_of_kinds_is_that_of_the_prompts_one_by_one(data):
+    size = data.draw(st.integers(1, 5))
+    rate = np.array(data.draw(st.lists(st.sampled_from((0.0, 0.02, 0.16, 0.25)), min_size=size, max_size=size)))
+    count = np.array(data.draw(st.lists(st.integers(0, 40), min_size=size, max_size=size)))
+    count[0] += not count.any()
+    num_prompts, rounds = int(count.sum()), data.draw(st.integers(1, 20))
+    budget = data.draw(st.integers(1, rounds * num_prompts))
+    problem = AllocationProblem(num_prompts=num_prompts, num_rounds=rounds, budget=budget, capacity=num_prompts)
+    value = optimum_by_kind(utility.curvature(rate, problem), count, problem.horizon_exposure, budget)
+    assert value == pytest.approx(solve_static(np.repeat(rate, count), problem).value, rel=1e-12, abs=1e-15)
 
 
 def test_resolve_chooses_the_same_by_kind_as_one_by_one_but_for_ties_of_the_plan():

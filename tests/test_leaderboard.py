@@ -15,7 +15,7 @@ from analysis import paper
 from analysis.board import EFFECTIVE, GAIN, REGRET, find_boards
 from analysis.draw import draw
 from analysis.figures import leaderboard as figure
-from analysis.leaderboard import LEAST, differences, markdown, ranks, sentences, table
+from analysis.leaderboard import CAUTION, LEAST, differences, markdown, overview, sentences, table
 from analysis.load import Runs, load_runs
 from analysis.readme import rewritten
 from cerolab import BaseAllocator, oracle, register, registry
@@ -82,10 +82,11 @@ def test_a_table_by_hand(runs: Runs) -> None:
     assert shown.loc["Uniform", "Beta(1, 1)"] == "110.00 ± 24.84"
     # Means of 20 and 23.3, but differences of 10, -10 and 10.
     assert shown.loc["Resolve", "Beta(2, 2)"] == "20.00 ± 43.03"
-    assert shown.loc["Oracle", "mean rank"] == ""
+    assert "mean rank" not in shown  # of two scenarios: either may turn it over
     assert shown.loc[LEAST].to_dict() == dict.fromkeys(shown.columns, "") | {"Beta(1, 1)": "8.00"}
     # Over both scenarios: (0.09 + 0.09) / 2, (0.098 + 0.07) / 2, (0.106 + 0.11) / 2.
-    assert shown.loc["Resolve", "against Uniform"] == "−94.00 [−108.00, −84.00]"  # noqa: RUF001
+    # Differences -0.09, -0.084, -0.108: mean -0.094, standard deviation 0.01249.
+    assert shown.loc["Resolve", "against Uniform"] == "−94.00 [−125.03, −62.97]"  # noqa: RUF001
     assert shown.loc["Uniform", "against Uniform"] == ""
 
 
@@ -98,17 +99,37 @@ def test_differences_by_hand(runs: Runs) -> None:
 def test_sentences_say_who_wins_and_where_metrics_disagree(runs: Runs) -> None:
     told = sentences(runs)
     assert told[:3] == [
-        "Lowest regret per prompt of 2 scenarios: Resolve in 2 (ahead of the next in 1). Best mean rank: Resolve, 1.0.",
+        "Lowest regret per prompt of 2 scenarios: Resolve in 2 (ahead of the next in 1).",
         "On static rates the lowest regret is 1.50 times the least that any learner can have.",
-        "Highest held-out accuracy gain of 1 scenario: Resolve in 1 (ahead of the next in 1). "
-        "Best mean rank: Resolve, 1.0.",
+        "Highest held-out accuracy gain of 1 scenario: Resolve in 1 (ahead of the next in 1).",
     ]
     assert (
         "The metrics disagree: better than CERO in regret per prompt, but lower in effective-group rate, "
         "Resolve in 1 of 2 scenarios."
     ) in told
-    assert any("CERO, first in effective-group rate, is number 2 of 3 in regret per prompt" in one for one in told)
     assert not any("Oracle" in one for one in told)
+    assert not any("correlation" in one or "mean rank" in one for one in told)  # over two scenarios
+
+
+def test_over_four_scenarios_a_mean_rank_is_told_and_what_each_scenario_does_to_it(tmp_path: Path) -> None:
+    regrets = {"resolve": (1, 1, 1, 3), "cero": (2, 2, 2, 1), "uniform": (3, 3, 3, 2)}
+    infos = [
+        make_info(method, study="leaderboard", population=f"beta({place + 1}, 1)", regret_per_prompt=0.01 * regret,
+                  effective_group_rate=RATES[method])
+        for method, by_world in regrets.items()
+        for place, regret in enumerate(by_world)
+    ]  # fmt: skip
+    loaded = load_runs(write_infos(tmp_path / "four", infos))
+    told = sentences(loaded)
+    assert told[0].endswith("Best mean rank: Resolve, 1.5, also where any one scenario is left out.")
+    assert any("CERO, first in effective-group rate, is number 2 of 3 in regret per prompt" in one for one in told)
+    shown = table(find_boards(loaded)[0]).set_index("allocator")
+    assert shown["mean rank"].to_dict() == {"Resolve": "1.5", "CERO": "1.8", "Uniform": "2.8"}
+    for info in infos:  # CERO 2, 2, 1, 1 and Resolve 1, 1, 2, 3; without the third they are equal
+        if info["method"] == "cero" and info["scenario"]["population"] == "beta(3, 1)":
+            info["results"]["regret_per_prompt"] = 0.001
+    turned = sentences(load_runs(write_infos(tmp_path / "turned", infos)))
+    assert turned[0].endswith("Best mean rank: CERO, 1.5, but Resolve without Beta(4, 1).")
 
 
 def test_a_budget_that_is_not_spent_is_told(tmp_path: Path) -> None:
@@ -125,10 +146,18 @@ def test_a_budget_that_is_not_spent_is_told(tmp_path: Path) -> None:
     assert shown["Beta(2, 2)"].to_dict() == {"CERO": "100.00", "Uniform": "100.00", "GRESO": "100.00 †"}
 
 
-def test_ranks_alone(runs: Runs) -> None:
-    shown = ranks(runs)
+def test_the_overview_has_means_where_scenarios_are_too_few_for_ranks(runs: Runs) -> None:
+    shown = overview(runs)
     assert shown["allocator"].tolist() == ["Resolve", "CERO", "Uniform"]
-    assert shown[EFFECTIVE].tolist() == ["2.0", "1.0", "3.0"]
+    # By seed 60, 60.1, 60.2 in two scenarios and 60 in one: 60, 60.07, 60.13, standard deviation 1/15.
+    assert shown[f"{EFFECTIVE}, %"].tolist() == ["60.1 ± 0.2", "80.1 ± 0.2", "50.1 ± 0.2"]
+    assert shown[f"{GAIN}, points"].tolist() == ["21.00 ± 2.48", "11.00 ± 2.48", "6.00 ± 2.48"]
+
+
+def test_above_the_gain_stands_that_it_predicts_no_training(runs: Runs) -> None:
+    told = markdown(runs)
+    assert f"{CAUTION}\n\nHeld-out accuracy gain, points:" in told
+    assert told.count(CAUTION) == 1
 
 
 def test_the_figure(runs: Runs) -> None:
@@ -152,7 +181,7 @@ def test_readme_block_and_command(runs: Runs, tmp_path: Path, capsys: pytest.Cap
     folder = write_infos(results / "sim/leaderboard", hand_made())
     pack_experiment(folder)
     made = rewritten("<!-- generated:leaderboard -->\n<!-- /generated -->", results)
-    assert "| Resolve | 1.0 | **12.00 ± 4.97** | 20.00 ± 43.03 |" in made
+    assert "| Resolve | **12.00 ± 4.97** | 20.00 ± 43.03 |" in made
     assert "- Lowest regret per prompt" in made
     assert tables.main(folder) == 0
     assert capsys.readouterr().out.strip() == markdown(runs)
@@ -249,7 +278,9 @@ def test_an_allocator_that_raises_is_named_with_its_settings(tmp_path: Path, mon
 
         _learn = _arrays = _load_arrays = _select  # type: ignore[assignment]
 
-    with pytest.raises(RunFailedError, match=r"broken on beta.*M=20, K=10, seed=0: ZeroDivisionError"):
+    with pytest.raises(
+        RunFailedError, match=r"broken on beta.*M=20, K=10, seed=0: AllocatorError: .* ZeroDivisionError"
+    ):
         run(tiny(tmp_path, allocators=("uniform", "broken")))
 
 

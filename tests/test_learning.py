@@ -105,7 +105,9 @@ def test_evaluations_run_from_before_the_first_round_to_after_the_last_and_know_
     evals = read_run(folder).table("evals")
     assert evals["round"].tolist() == list(range(0, 121, 2))
     assert evals["responses_spent"].tolist() == (evals["round"] * 40).tolist()
-    assert evals["avg_at_n"].iloc[[0, -1]].tolist() == [results["heldout_start"], results["heldout_end"]]
+    assert evals["avg_at_n"].iloc[[0, -1]].tolist() == pytest.approx(
+        [results["heldout_start"], results["heldout_end"]], rel=1e-11
+    )
     heldout = cell.path().heldout_success
     assert evals["pass_at_n"].iloc[0] == pytest.approx(np.mean(1 - (1 - heldout) ** 16))
     assert (evals["pass_at_n"] > evals["avg_at_n"]).all()

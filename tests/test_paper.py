@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread, imsave
+from scipy import stats
 
 from analysis import paper
 from analysis.load import Runs, load_runs, load_setting
@@ -70,12 +73,13 @@ def training(tmp_path: Path) -> Runs:
 @pytest.mark.parametrize(
     ("values", "digits", "text"),
     [
-        ([50.0, 54.0, 58.0], 2, "54.00 ± 4.00"),
+        # Standard deviation 4, times t(0.975, 2) / sqrt(3) = 2.48414.
+        ([50.0, 54.0, 58.0], 2, "54.00 ± 9.94"),
         ([-1.5], 2, "−1.50"),  # noqa: RUF001
         ([], 2, ""),
         ([488.0, 488.0], None, "488 ± 0"),
-        ([487.0, 488.0], None, "487.5 ± 0.7"),
-        ([0.0532, 0.0534], None, "0.0533 ± 0.0001"),
+        ([487.0, 488.0], None, "487.5 ± 6.4"),
+        ([0.0532, 0.0534], None, "0.0533 ± 0.0013"),
         ([1920.0], None, "1,920"),
     ],
 )
@@ -87,18 +91,20 @@ def test_table_1_by_hand(training: Runs) -> None:
     table = main_results([training])
     ours = table.cells[table.cells["where"] == "Training: arithmetic(broad), tiny"].set_index("method")
     assert ours.index.tolist() == ["CERO", "Uniform", "CERO-fixed"]
-    assert ours.loc["CERO", "macro-average"] == "54.00 ± 4.00 / 84.00 ± 4.00"
-    assert ours.loc["CERO", "all questions"] == "55.00 ± 4.00 / 84.00 ± 4.00"
+    assert ours.loc["CERO", "macro-average"] == "54.00 ± 9.94 / 84.00 ± 9.94"
+    assert ours.loc["CERO", "all questions"] == "55.00 ± 9.94 / 84.00 ± 9.94"
     assert ours.loc["CERO", "sums"] == "58.0 / 84.0"
     assert ours.loc["CERO", "products"] == "50.0 / 84.0"
-    # Differences by seed 10, 10, 16: mean 12; resampled means lie between the smallest and the largest difference.
-    assert ours.loc["CERO", "against Uniform, points"] == "12.00 [10.00, 16.00]"
+    # Welch: standard deviations 4 and 2: error sqrt(20 / 3), 2 * 20^2 / (16^2 + 4^2) degrees of freedom.
+    half = np.sqrt(20 / 3) * stats.t.ppf(0.975, 2 * 400 / 272)
+    assert ours.loc["CERO", "against Uniform, points"] == f"12.00 [{12 - half:.2f}, {12 + half:.2f}]"
     assert ours.loc["Uniform", "against Uniform, points"] == ""
     assert (ours["seeds"] == "3").all()
     assert "exact success rates in place of 16 samples" in table.caption
     numbers = table.numbers[(table.numbers["suite"] == "macro") & (table.numbers["source"] == "llm")]
     cero = numbers[numbers["method"] == "cero"].iloc[0]
-    assert cero[["avg_at_n", "avg_sd", "pass_at_n", "difference"]].tolist() == pytest.approx([54, 4, 84, 12])
+    measured = cero[["avg_at_n", "avg_half", "pass_at_n", "difference"]].tolist()
+    assert measured == pytest.approx([54, 4 * 2.48414, 84, 12], abs=1e-4)
 
 
 def test_published_rows_stand_apart(training: Runs) -> None:
@@ -125,14 +131,16 @@ def test_table_2_by_hand(training: Runs, tmp_path: Path) -> None:
     table = ablations([training], results_frame(load_runs(sweep)))
     cells = table.cells.set_index("method")
     assert cells.index.tolist() == ["CERO", "CERO-fixed", "CERO-greedy", "CERO-preset"]
-    assert cells["published avg@16, %"].tolist() == ["32.26 ± 0.94", "31.13 ± 0.72", "30.97 ± 0.38", "30.71 ± 0.54"]
+    published = cells["published avg@16, % (standard deviation)"].tolist()
+    assert published == ["32.26 (0.94)", "31.13 (0.72)", "30.97 (0.38)", "30.71 (0.54)"]
     ours = "Training: arithmetic(broad), tiny"
-    assert cells[f"{ours}: avg@16, %"].tolist() == ["54.00 ± 4.00 (3 seeds)", "50.00 ± 1.00 (3 seeds)", "", ""]
-    # Differences to CERO by seed 1, -4, -9.
-    assert cells.loc["CERO-fixed", f"{ours}: against CERO, points"] == "−4.00 [−9.00, 1.00]"  # noqa: RUF001
+    assert cells[f"{ours}: avg@16, %"].tolist() == ["54.00 ± 9.94 (3 seeds)", "50.00 ± 2.48 (3 seeds)", "", ""]
+    # Welch: standard deviations 1 and 4: error sqrt(17 / 3), degrees of freedom 17^2 / (16^2 + 1) * 2.
+    half = np.sqrt(17 / 3) * stats.t.ppf(0.975, 2 * 289 / 257)
+    assert cells.loc["CERO-fixed", f"{ours}: against CERO, points"] == f"−4.00 [−{4 + half:.2f}, {half - 4:.2f}]"  # noqa: RUF001
     # At K = 1,600 over seeds 0, 1, 2: 0.5 (1 + seed) / 40 and 0.1 (1 + seed).
     regret = [column for column in cells if column.startswith("Simulator: regret per prompt, Beta(1, 1), K = 1,600")]
-    assert cells[regret[0]].tolist() == ["0.02500 ± 0.01250", "0.20000 ± 0.10000", "", ""]
+    assert cells[regret[0]].tolist() == ["0.02500 ± 0.03105", "0.20000 ± 0.24841", "", ""]
     assert len(table.numbers) == len(ABLATIONS) + 2 + 2
 
 
@@ -163,7 +171,7 @@ def test_a_table_is_written_for_people_latex_and_machines(training: Runs, tmp_pa
     assert [path.name for path in paths] == ["table1_main.md", "table1_main.tex", "table1_main.csv"]
     markdown, latex, csv = (path.read_text() for path in paths)
     assert markdown.startswith("| where | method | seeds |")
-    assert "54.00 $\\pm$ 4.00" in latex
+    assert "54.00 $\\pm$ 9.94" in latex
     assert "\\toprule" in latex
     assert "\\begin{table*}" in latex
     assert not set("±−") & set(latex)  # noqa: RUF001
@@ -214,6 +222,56 @@ def test_the_paper_is_redrawn_with_the_same_bytes_and_checked(
     assert "table2_ablations.md: not what the records give" in errors
     assert "pacing.png: not what the records give" in errors
     assert "accuracy" not in errors
+
+
+def shaken(runs: Runs, size: float) -> Runs:
+    """The same runs with every number that is none by counting off by up to ``size``, relative."""
+    rng = np.random.default_rng(7)
+
+    def shake(value: Any) -> Any:
+        counted = not isinstance(value, float) or np.isnan(value) or value == round(value)
+        return value if counted else value * (1.0 + size * rng.choice([-1.0, 1.0]))
+
+    infos = {
+        run_id: {**info, "results": {key: shake(value) for key, value in info["results"].items()}}
+        for run_id, info in runs.infos.items()
+    }
+    tables = {}
+    for name in ("rounds", "evals", "groups", "pool"):
+        if runs.kept(name):
+            table = runs.table(name).copy()
+            for column in table.select_dtypes("float64"):
+                table[column] = [shake(value) for value in table[column].tolist()]
+            tables[name] = table
+    return Runs(infos, runs.folders, runs.unfinished, tables)
+
+
+@pytest.mark.parametrize(("size", "status"), [(1e-14, 0), (1e-6, 1)])
+def test_another_machine_finds_the_paper_up_to_date_and_other_numbers_do_not_pass(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: float, status: int
+) -> None:
+    monkeypatch.setattr(paper, "OF_STUDY", {"regret_horizon": paper.OF_STUDY["regret_horizon"]})
+    monkeypatch.setattr(paper, "OF_SETTING", {"accuracy": paper.OF_SETTING["accuracy"]})
+    out = tmp_path / "paper_figs"
+    assert paper.main(results=results, out=out, quiet=True) == 0
+    load_one, load_all = paper.load_setting, paper.load_runs
+    monkeypatch.setattr(paper, "load_setting", lambda *paths: shaken(load_one(*paths), size))
+    monkeypatch.setattr(paper, "load_runs", lambda *paths: shaken(load_all(*paths), size))
+    assert paper.main(results=results, out=out, check=True, quiet=True) == status
+
+
+def test_bytes_alone_do_not_fail_the_check(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper, "OF_STUDY", {"regret_horizon": paper.OF_STUDY["regret_horizon"]})
+    monkeypatch.setattr(paper, "OF_SETTING", {})
+    out = tmp_path / "paper_figs"
+    assert paper.main(results=results, out=out, quiet=True) == 0
+    (out / "regret_horizon.pdf").write_bytes((out / "regret_horizon.pdf").read_bytes() + b"% drawn elsewhere\n")
+    shade = np.array(imread(out / "regret_horizon.png"))
+    shade[..., 0] = np.clip(shade[..., 0] - 1 / 255, 0.0, 1.0)
+    imsave(out / "regret_horizon.png", shade)
+    assert paper.main(results=results, out=out, check=True, quiet=True) == 0
+    (out / "regret_horizon.pdf").unlink()
+    assert paper.main(results=results, out=out, check=True, quiet=True) == 1
 
 
 def test_new_records_are_noticed(results: Path, tmp_path: Path) -> None:

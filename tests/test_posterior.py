@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from cerolab import AllocationProblem, Feedback, make
 from cerolab.errors import InvalidValueError
@@ -17,6 +17,8 @@ from cerolab.posterior import (
     variance_sd,
     variance_second_moment,
 )
+from tests.reference.naive_prior import naive_prior
+from tests.strategies import few_examples
 
 SHAPE = st.floats(-2.0, 3.0).map(lambda e: 10.0**e)
 
@@ -285,6 +287,38 @@ def test_state_survives_a_round_trip_and_shares_no_memory(graded):
     np.testing.assert_array_equal(Posterior.from_state(state, 0.9).expected_variance(), before)
 
 
+@given(histories())
+def test_binary_rewards_vary_as_coins_whether_passed_as_graded_or_not(history):
+    num_prompts, rounds, prior, rho = history
+    binary, graded = Posterior.create(num_prompts, prior, rho), Posterior.create(num_prompts, prior, rho)
+    for prompts, rewards in rounds:
+        number, total, squares = sums(rewards)
+        binary.update(prompts, number, total, None)
+        graded.update(prompts, number, total, squares)
+    assert binary.variance_ratio() == 1.0
+    assert graded.variance_ratio() == pytest.approx(1.0, rel=1e-9)
+    np.testing.assert_array_equal(binary.variance_sd(), variance_sd(binary.alpha, binary.beta))
+
+
+@given(histories(graded=True))
+def test_the_variance_ratio_is_one_before_evidence_and_never_leaves_its_range(history):
+    num_prompts, rounds, prior, rho = history
+    posterior = Posterior.create(num_prompts, prior, rho)
+    assert posterior.variance_ratio() == 1.0
+    for prompts, rewards in rounds:
+        posterior.update(prompts, *sums(rewards))
+        assert 0.0 < posterior.variance_ratio() <= 1.0
+
+
+def test_rewards_that_never_vary_leave_no_doubt_about_their_variance():
+    posterior = Posterior.create(100, (1.0, 1.0))
+    number = np.full(100, 8.0)
+    posterior.update(np.arange(100), number, 0.5 * number, 0.25 * number)
+    assert posterior.variance_ratio() < 0.001
+    assert posterior.variance_sd().max() < 0.001  # of coins with those means it is 0.024
+    assert variance_sd(posterior.alpha, posterior.beta).min() > 0.02
+
+
 # --- the pool's prior ------------------------------------------------------------------------------------------
 
 
@@ -318,11 +352,76 @@ def test_fitted_prior_is_near_the_maximum_of_the_likelihood():
     a, b = fit_prior(successes, number)
 
     def likelihood(a, b):
-        return stats.betabinom(6, a, b).logpmf(successes).sum() - a - b
+        return stats.betabinom(6, a, b).logpmf(successes).sum() + math.log(a * b) - a - b
 
     best = likelihood(a, b)
     for da, db in ((1.02, 1.0), (0.98, 1.0), (1.0, 1.02), (1.0, 0.98), (1.02, 1.02), (0.98, 0.98)):
         assert likelihood(a * da, b * db) < best
+
+
+@few_examples
+@given(st.data())
+def test_fitted_prior_is_that_of_its_naive_version(data):
+    size, g = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 8))
+    successes = data.draw(st.lists(st.integers(0, g), min_size=size, max_size=size))
+    expected = naive_prior(successes, [g - s for s in successes])
+    assert fit_prior(np.array(successes, float), np.full(size, float(g))) == pytest.approx(expected, rel=6e-3)
+
+
+def test_one_prompt_makes_nobody_certain():
+    """An Exponential(1) penalty would pull both parameters to the floor: (.01, .096), and its q-hat to .008."""
+    a, b = fit_prior(np.array([0.0]), np.array([4.0]))
+    assert (a, b) == pytest.approx((0.421, 1.39), rel=1e-2)
+    assert expected_variance(a, b) > 0.1
+    assert fit_prior(np.array([4.0]), np.array([4.0])) == (b, a)
+    # One response a prompt says nothing about the spread; the weight stays near that of the mode.
+    successes = np.random.default_rng(0).integers(0, 2, 500).astype(float)
+    assert sum(fit_prior(successes, np.ones(500))) == pytest.approx(2.0, abs=0.3)
+
+
+def test_the_penalty_does_not_count_in_a_large_pool():
+    rng = np.random.default_rng(8)
+    successes = rng.binomial(4, rng.beta(0.3, 1.0, 10_000)).astype(float)
+    without = optimize.minimize(
+        lambda x: -stats.betabinom(4, *np.exp(x)).logpmf(np.arange(5)) @ np.bincount(successes.astype(int)), np.zeros(2)
+    )
+    assert fit_prior(successes, np.full(10_000, 4.0)) == pytest.approx(np.exp(without.x), rel=6e-3)
+
+
+def test_a_fitted_prior_does_not_depend_on_order_or_on_the_last_bits():
+    rng = np.random.default_rng(9)
+    number = rng.integers(1, 12, 300) + 0.7
+    successes = rng.uniform(0, number)
+    fitted = fit_prior(successes, number)
+    order = rng.permutation(300)
+    assert fit_prior(successes[order], number[order]) == fitted
+    assert fit_prior(successes * (1 + 1e-14), number * (1 - 1e-14), 1.0) == fitted
+    assert fit_prior(successes, number, 1 - 1e-13) == fitted
+    assert all(part == float(f"{part:.3g}") for part in fitted)
+
+
+@pytest.mark.parametrize("checks", [5, 25])
+@pytest.mark.parametrize("shape", [(1.0, 1.0), (0.5, 0.5), (0.3, 1.0)])
+def test_the_prior_of_a_graded_pool_spreads_the_means_as_that_of_a_binary_one(shape, checks):
+    """Without the ratio the weight of Beta(1, 1) from four rewards of five checks each is 5.3 instead of 2."""
+    rng = np.random.default_rng(10)
+    means = rng.beta(*shape, 5000)
+    rewards = rng.binomial(checks, means[:, None], (5000, 4)) / checks
+    coins, graded = Posterior.create(5000), Posterior.create(5000)
+    coins.update(np.arange(5000), np.full(5000, 4.0), rng.binomial(4, means).astype(float), None)
+    graded.update(np.arange(5000), np.full(5000, 4.0), rewards.sum(axis=1), (rewards**2).sum(axis=1))
+    for posterior in (coins, graded):
+        posterior.refit_prior()
+    ratio = graded.variance_ratio()
+    assert ratio == pytest.approx(1 / checks, rel=0.05)
+    # In units of responses, ratio times the law of the means.
+    assert np.array(graded.prior) / ratio == pytest.approx(coins.prior, rel=0.15)
+    # Calibrated: prompts whose posterior means differ by one differ by one in truth.
+    guess = graded.mean()
+    assert np.cov(means, guess)[0, 1] / guess.var(ddof=1) == pytest.approx(1.0, abs=0.03)
+    loose = Posterior.create(5000, fit_prior(graded.reward_sum, graded.num_responses))
+    loose.update(np.arange(5000), graded.num_responses, graded.reward_sum, graded.reward_sq_sum)
+    assert ((guess - means) ** 2).mean() < 0.9 * ((loose.mean() - means) ** 2).mean()
 
 
 @pytest.mark.parametrize(

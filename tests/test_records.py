@@ -191,7 +191,7 @@ def _with_text_price(path):
     ("change", "message"),
     [
         ({"schema_version": 99}, "schema_version is 99"),
-        ({"problem": None}, "'problem' is missing"),
+        ({"problem": None}, "problem is missing"),
     ],
 )
 def test_a_foreign_run_json_is_named(tmp_path, change, message):
@@ -219,7 +219,7 @@ def test_no_run_directory(tmp_path):
 
 def test_nan_is_no_json(tmp_path):
     writer = RunWriter(tmp_path, settings(detail=()), provenance())
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match=r"run\.json: results\.value=nan is no finite number"):
         writer.finish({"value": float("nan")})
     assert read_run(writer.path, unfinished=True).info["status"] == "running"
 

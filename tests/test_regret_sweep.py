@@ -173,7 +173,10 @@ def test_a_run_that_raises_fails_the_sweep_and_names_its_settings(tmp_path, monk
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     __import__("broken_plugin")
     given = settings(tmp_path, allocators=("uniform", "broken"), ablations=())
-    with pytest.raises(RunFailedError, match=r"broken on .*seed=[01]: ZeroDivisionError: by design"):
+    with pytest.raises(
+        RunFailedError,
+        match=r"broken on .*seed=[01]: AllocatorError: broken: _select raised ZeroDivisionError: by design",
+    ):
         sweep(given, workers=workers, plugins=["broken_plugin"])
     failed = [
         info
@@ -181,7 +184,7 @@ def test_a_run_that_raises_fails_the_sweep_and_names_its_settings(tmp_path, monk
         if (info := json.loads(path.read_text()))["status"] == "failed"
     ]
     assert failed
-    assert failed[0]["error"] == "ZeroDivisionError: by design"
+    assert failed[0]["error"].startswith("AllocatorError: broken: _select raised ZeroDivisionError: by design (")
 
 
 KILLED = (
@@ -218,6 +221,7 @@ def test_what_is_asked_for_twice_runs_once(tmp_path):
         populations=("beta(1,1)", "beta(1, 1)"),
         allocators=("cero", "cero()"),
         ablations=(),
+        small_drifts=(),
     )
     assert sweep(given, workers=1) == 2 * 4  # horizon, pool, drift and dynamics, two seeds
 
@@ -266,11 +270,11 @@ def test_settings_from_a_file_and_the_command_line_on_top(tmp_path, kind):
         (["--workers", "-3"], "workers=-3 is below 1"),
         (["--hrizons", "5"], "Did you mean --horizons?"),
         (["--seeds", "0"], "seeds=0 is below 1"),
-        (["--mean-units", "3"], "mean_units=3.0 is outside (0, max_units=2]"),
+        (["--mean-units", "3"], "mean_units=3.0 is above max_units=2"),
         (["--populations", "beta(1)"], "has 1 arguments; give 2"),
         (["--config", "missing.yaml"], "config='missing.yaml' does not exist"),
         (["--config", "settings.ini"], "known: .toml, .yaml, .yml"),
-        (["--horizons", "0"], "number of rounds=0 is below 1"),
+        (["--horizons", "0"], "horizons=0 is below 1"),
         (["--dynamics", "wander(1)"], "unknown dynamics 'wander'"),
         (["--rewards", "ternary"], "unknown rewards 'ternary'"),
     ],

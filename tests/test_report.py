@@ -54,13 +54,12 @@ def against_uniform(*differences: float) -> Score:
 @pytest.mark.parametrize(
     ("differences", "standing"),
     [
-        # Mean 20, standard deviation 1, t(0.975, 2) = 4.303: 20 +- 2.48; resampled means are 19 to 21.
+        # Mean 20, standard deviation 1, t(0.975, 2) = 4.303: 20 +- 2.48.
         ((19, 20, 21), Standing.AHEAD),
         ((-19, -20, -21), Standing.BEHIND),
-        # Mean 2, standard deviation sqrt(3): 2 +- 4.30; resampled means are 1 to 4.
-        ((1, 1, 4), Standing.LEANS_AHEAD),
-        ((-1, -1, -4), Standing.LEANS_BEHIND),
-        # Resampled means are -1 to 3.
+        # Mean 2, standard deviation sqrt(3): 2 +- 4.30, though all seeds say the same.
+        ((1, 1, 4), Standing.NOT_SHOWN),
+        ((-1, -1, -4), Standing.NOT_SHOWN),
         ((-1, 1, 3), Standing.NOT_SHOWN),
         ((0, 0, 0), Standing.NOT_SHOWN),
         ((1e-12, 1e-12, 1e-12), Standing.NOT_SHOWN),
@@ -81,7 +80,7 @@ def test_less_regret_is_ahead() -> None:
     # Differences 0.10, 0.11, 0.12: 0.11 +- 0.0248.
     assert found.sentence() == (
         "Uniform is behind CERO in regret per prompt: 0.220 against 0.110, difference +0.110 "
-        "(t-interval +0.0852 to +0.135, bootstrap +0.100 to +0.120; 3 seeds)."
+        "(95 % t-interval +0.0852 to +0.135; p = 0.0027 after correction; 3 seeds)."
     )
 
 
@@ -100,17 +99,17 @@ def test_only_seeds_that_both_have_are_compared() -> None:
         (
             (19, 20, 21),
             "CERO is ahead of Uniform in final held-out accuracy: 60.00 % against 40.00 %, difference +20.00 points "
-            "(t-interval +17.52 to +22.48, bootstrap +19.00 to +21.00; 3 seeds).",
+            "(95 % t-interval +17.52 to +22.48; p < 0.001 after correction; 3 seeds).",
         ),
         (
             (-1, -1, -4),
-            "CERO leans behind Uniform in final held-out accuracy: 38.00 % against 40.00 %, difference −2.00 points "  # noqa: RUF001
-            "(t-interval −6.30 to +2.30, bootstrap −4.00 to −1.00; 3 seeds).",  # noqa: RUF001
+            "CERO and Uniform: no difference in final held-out accuracy that 3 seeds can show: 38.00 % against "
+            "40.00 %, difference −2.00 points (95 % t-interval −6.30 to +2.30; p = 0.18 after correction; 3 seeds).",  # noqa: RUF001
         ),
         (
             (0, 0),
             "CERO and Uniform: no difference in final held-out accuracy that 2 seeds can show: 40.00 % against "
-            "40.00 %, difference 0.00 points (t-interval 0.00 to 0.00, bootstrap 0.00 to 0.00; 2 seeds).",
+            "40.00 %, difference 0.00 points (95 % t-interval 0.00 to 0.00; p = 1 after correction; 2 seeds).",
         ),
         ((7,), "CERO against Uniform in final held-out accuracy: one seed: no claim (47.00 % against 40.00 %)."),
     ],
@@ -141,16 +140,14 @@ def test_headline_with_every_standing() -> None:
         "cero_fixed": (41, 41, 44),
         "cero_preset": (30, 30, 30.3),
         "cero_greedy": (39, 41, 43),
-        "random_matched": (39, 39, 36),
         "alpha": (41, np.nan, np.nan),
         "mine": (45, np.nan, np.nan),
         "oracle": (60, 61, 62),
     }
     assert headline(score(values)) == (
-        "In final held-out accuracy, CERO (by 2.10 points) is ahead of Uniform. CERO-fixed (by 2.00 points) leans "
-        "ahead. Uniform is ahead of CERO-preset (by 9.90 points). Random-matched (by 2.00 points) leans behind. "
-        "There is no difference that 3 seeds can show between Uniform and CERO-greedy. One seed: no claim about Alpha "
-        "and Mine. "
+        "In final held-out accuracy, CERO (by 2.10 points) is ahead of Uniform. Uniform is ahead of CERO-preset (by "
+        "9.90 points). There is no difference that 3 seeds can show between Uniform and CERO-fixed and CERO-greedy. "
+        "One seed: no claim about Alpha and Mine. "
         "Headroom: Oracle, which is told the success rates, is ahead of Uniform by 21.00 points."
     )
 
@@ -202,10 +199,11 @@ def test_without_a_seed_in_common_nothing_is_compared() -> None:
         ),
         (
             (1, 1.1, 1.2),
-            (-1, -1, -4),
-            "ahead of Uniform in final held-out accuracy (+1.10 points), but leaning lower in effective-group rate "
-            "(−2.00 points).",  # noqa: RUF001
+            (-2, -2, -2.3),
+            "ahead of Uniform in final held-out accuracy (+1.10 points), but lower in effective-group rate "
+            "(−2.10 points).",  # noqa: RUF001
         ),
+        ((1, 1.1, 1.2), (-1, -1, -4), ""),
         ((1, 1.1, 1.2), (5, 5.1, 5.2), ""),
         ((1, 1.1, 1.2), (-1, 1, 1), ""),
         ((-1, 1, 1), (5, 5.1, 5.2), ""),
@@ -232,14 +230,26 @@ def test_verdict_on_a_training(tmp_path: Path) -> None:
         "In final held-out accuracy, CERO (by 20.00 points) is ahead of Uniform. Uniform is ahead of Random-matched "
         "(by 10.00 points)."
     )
-    # pass@16: 100 against 74, 82, 90: 18 +- 19.87. Groups: 9 of 12 effective against 8 of 12.
+    # Trainings are not paired: standard deviations 5 and 4, 20 +- 10.46. Family of three: CERO and Random-matched
+    # against Uniform, and CERO against Random-matched. pass@16: 100 against 74, 82, 90: +-19.87. Groups: 9 of 12
+    # effective against 8 of 12.
     assert verdict.sentences[0] == (
         "CERO is ahead of Uniform in final held-out accuracy: 60.00 % against 40.00 %, difference +20.00 points "
-        "(t-interval +17.52 to +22.48, bootstrap +19.00 to +21.00; 3 seeds). Its mean curve reaches Uniform's final "
-        "accuracy after 27 responses, 56 % of Uniform's. Also: pass@16 100.00 % against 82.00 % (leaning higher); "
-        "effective-group rate 75.00 % against 66.67 % (higher)."
+        "(95 % t-interval +9.54 to +30.46; p = 0.019 after correction; 3 seeds). It reaches Uniform's final accuracy "
+        "after 57 % of Uniform's responses (95 % interval 33 to 81 %). Also: pass@16 100.00 % against 82.00 % (no "
+        "difference shown); effective-group rate 75.00 % against 66.67 % (higher)."
     )
-    assert "Its mean curve does not reach Uniform's final accuracy." in verdict.sentences[1]
+    assert "None of its seeds reaches Uniform's final accuracy." in verdict.sentences[1]
+
+
+def test_a_verdict_says_how_many_seeds_reach_uniforms_accuracy(tmp_path: Path) -> None:
+    for seed, end in enumerate((0.5, 0.3, 0.35)):
+        write_run(tmp_path, "cero", seed, (0.2, 0.25, end))
+        write_run(tmp_path, "uniform", seed, (0.2, 0.3, 0.4))
+    told = judge(load_runs(tmp_path)).sentences[0]
+    # Seed 0 has 40 % at 24 + 24 * 15 / 25 of 48 responses: 80 %. With 100 and 100: 93.3 +- 4.303 * 20 / 3.
+    assert "1 of its 3 seeds reaches Uniform's final accuracy: counting the others as 100 %, after 93 %" in told
+    assert "(95 % interval 65 to 122 %)" in told
 
 
 def test_verdict_on_learning_in_the_simulator_is_by_accuracy(tmp_path: Path) -> None:
@@ -264,7 +274,9 @@ def test_one_allocator_is_nothing_to_compare(tmp_path: Path) -> None:
 
 def sweep_infos() -> list[dict[str, Any]]:
     """CERO has less regret than uniform from K = 400 on, and the same at 100."""
-    laws = {"cero": power_law(1.0, -0.5), "uniform": power_law(0.1, 0.0)}
+    more = {100: 0.0, 400: 0.05, 1600: 0.15}
+    cero = power_law(1.0, -0.5)
+    laws = {"cero": cero, "uniform": lambda seed, K: cero(seed, K) + more[K] * (1 + seed / 50)}
     return [*horizon_infos(laws), make_info("cero", 0, study="drift", dynamics="drift(1)")]
 
 
@@ -273,15 +285,13 @@ def test_settings_of_one_world_are_counted(tmp_path: Path) -> None:
     assert alone.headline == "Only CERO ran: there is nothing to compare."
     assert (world.title, len(world.settings)) == ("Simulator: Beta(1, 1), study horizon", 3)
     assert world.labels == ["K = 100, B = 500", "K = 400, B = 2,000", "K = 1,600, B = 8,000"]
-    # Seeds 0, 1, 2 have 1, 2, 3 times 0, 0.05 and 0.075 more regret under uniform; the t-interval of 1, 2, 3 is
-    # 2 +- 2.48, so that only the bootstrap excludes zero.
     assert world.headline == (
-        "In regret per prompt, Uniform against CERO: no difference shown in 1, leaning behind in 2 of 3 settings."
+        "In regret per prompt, Uniform against CERO: no difference shown in 1, behind in 2 of 3 settings."
     )
     assert world.summary == [
         "Lowest mean regret per prompt: CERO in 3 of 3 settings with 2 allocators.",
-        "Uniform against CERO in regret per prompt: no difference shown in 1, leaning behind in 2 of 3 settings "
-        "(difference 0 to +0.150).",
+        "Uniform against CERO in regret per prompt: no difference shown in 1, behind in 2 of 3 settings "
+        "(difference 0 to +0.153).",
     ]
 
 
@@ -398,6 +408,36 @@ def test_unlike_runs_of_a_study_leave_out_its_figure_only(tmp_path: Path) -> Non
     assert "but differ in saturation; put them in sweeps of their own" in made
 
 
+@pytest.mark.parametrize("names", [("first", "second"), ("first", "first")])
+def test_two_sweeps_may_share_a_cell(tmp_path: Path, names: Sequence[str]) -> None:
+    """Both are told, each under its own name (its folder where they have one name), and nothing is counted twice."""
+    laws = {"cero": power_law(1.0, -0.5), "uniform": power_law(0.1, 0.0)}
+    for place, name, horizons in zip(("a", "b"), names, ((100, 400), (400, 1600)), strict=True):
+        infos = horizon_infos(laws, horizons=horizons)
+        for info in infos:  # the ids of the two differ, as those of two experiments or of unlike detail do
+            info.update(experiment=name, run_id=f"{place}-{info['run_id']}")
+        write_infos(tmp_path / place, infos)
+    found = load_runs(tmp_path)
+    worlds = find_worlds(found.settings())
+    told = names if names[0] != names[1] else [str(tmp_path / place) for place in "ab"]
+    assert [world.title for world in worlds] == [f"Simulator: Beta(1, 1), study horizon; {name}" for name in told]
+    assert [[one.problem["num_rounds"] for one in world.settings] for world in worlds] == [[100, 400], [400, 1600]]
+    made = render(found)
+    assert made.count('data-figure="regret_horizon"') == 2
+    assert [made.count(f"<h3>Studies of {name}</h3>") for name in told] == [1, 1]
+
+
+def test_sweeps_that_add_to_one_another_are_told_together(tmp_path: Path) -> None:
+    for name, method in (("first", "cero"), ("second", "uniform")):
+        infos = horizon_infos({method: power_law(0.1, 0.0)})
+        for info in infos:
+            info["experiment"] = name
+        write_infos(tmp_path / name, infos)
+    (world,) = find_worlds(load_runs(tmp_path).settings())
+    assert world.title == "Simulator: Beta(1, 1), study horizon"
+    assert all(len(one.infos) == 6 for one in world.settings)
+
+
 def test_only_the_richest_settings_get_figures_of_their_own(tmp_path: Path) -> None:
     for number in range(5):
         write_run(tmp_path, learning_rate=number)
@@ -424,14 +464,14 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ((), "page.html", "no runs; give the folder"),
         (("nowhere",), "page.html", "no finished run in it"),
         (("study",), "none/page.html", "none does not exist; make it"),
-        (("study", "copy"), "page.html", "have the same method and seed"),
+        (("copy",), "page.html", "have the same method and seed; put them in experiments of their own"),
     ],
 )
 def test_errors_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: Sequence[str], out: str, message: str
 ) -> None:
-    write_run(tmp_path / "study")
-    write_run(tmp_path / "copy", detail=("rounds",))
+    for folder, detail in (("study", ("rounds", "evals")), ("copy", ("rounds",)), ("copy", ("rounds", "evals"))):
+        write_run(tmp_path / folder, detail=detail)
     assert main(*(tmp_path / one for one in given), out=tmp_path / out) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cerolab import AllocationProblem, BudgetLedger, Feedback, make, oracle
 from cerolab.errors import InvalidValueError
+from cerolab.posterior import Posterior
 from tests.reference.naive_resolve import NaiveRenew, NaiveResolve
 from tests.strategies import Luck, few_examples, one_wave, play, problems, success_rates
 
@@ -168,6 +169,49 @@ def test_the_prior_of_the_pool_is_the_default(name):
     assert allocator.posterior.prior[0] < allocator.posterior.prior[1] / 4
 
 
+@pytest.mark.parametrize("name", ["resolve", "renew"])
+def test_the_prior_follows_the_policy_when_the_evidence_no_longer_grows(name):
+    """A visit keeps seven tenths of a prompt's evidence, so that the pool's stops growing; then all rates rise."""
+    problem = AllocationProblem(num_prompts=30, num_rounds=200, budget=3000, capacity=16, responses_per_unit=4)
+    allocator = make(name, problem, 0, **({"forgetting": 0.95} if name == "resolve" else {}))
+    fits, refit = [], Posterior.refit_prior
+
+    def counted(posterior):
+        fits.append((allocator.round_index, posterior.num_responses.sum()))
+        refit(posterior)
+
+    rng, means = np.random.default_rng(0), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Posterior, "refit_prior", counted)
+        for k in range(problem.num_rounds):
+            allocation = allocator.allocate()
+            n = allocation.units * problem.responses_per_unit
+            allocator.observe(allocation, Feedback(n, rng.binomial(n, 0.1 if k < 100 else 0.8)))
+            a0, b0 = allocator.posterior.prior
+            means.append(a0 / (a0 + b0))
+    rounds = [k for k, _ in fits]
+    assert set(range(0, 200, 10)) <= set(rounds)  # twenty times over the horizon
+    evidence = np.array([amount for k, amount in fits if k >= 60])
+    assert evidence.max() < 1.25 * evidence.min()  # growth alone would not have asked for any of these
+    assert means[99] < 0.25
+    assert means[-1] > 0.6
+
+
+def test_renew_adds_no_doubt_of_coins_to_rewards_that_never_vary():
+    problem = AllocationProblem(num_prompts=40, num_rounds=20, budget=400, capacity=40, max_units=2)
+    allocator = make("renew", problem, 0, prior=(1.0, 1.0), headroom=0.0, forgetting=1.0, optimism=1.0)
+    for _ in range(10):
+        allocation = allocator.allocate()
+        n = allocation.units.astype(float)
+        allocator.observe(allocation, Feedback(allocation.units, 0.5 * n, 0.25 * n))
+    bonus_M = allocator.posterior.variance_sd()
+    q = allocator.posterior.expected_variance()
+    away = allocator.round_index - allocator.visited_M
+    expected = np.minimum(q + bonus_M, 0.25) * -np.expm1(-away / 32.0)
+    assert allocator._worth() == pytest.approx(expected)
+    assert bonus_M.max() < 0.01
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -203,5 +247,5 @@ def test_graded_rewards_vary_less_and_are_planned_for():
         value = (1 - np.exp(-curvature * ledger.exposure_M)).sum()
         regrets[method] = oracle.solve_static(q, POOL).value - value
         if method == "resolve":
-            assert allocator._variance_ratio() == pytest.approx(1 / checks, rel=0.2)
+            assert allocator.posterior.variance_ratio() == pytest.approx(1 / checks, rel=0.2)
     assert regrets["resolve"] < 0.8 * regrets["cero"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,9 @@ from analysis.agreement.page import find_agreement
 from analysis.command import says_errors
 from analysis.load import load_setting
 from analysis.tables import to_rich
+from cerolab.cli import start
 from cerolab.records.files import write_text
+from cerolab.settings import FolderToFill
 
 app = App(
     name="python -m analysis.agreement",
@@ -33,7 +34,7 @@ def main(
     replica: Annotated[Path, Parameter(help="Folder of its replica, made by python -m sim.replica.")],
     /,
     *,
-    out: Annotated[Path | None, Parameter(help="Folder for page and figure.  [default: REPLICA]")] = None,
+    out: Annotated[FolderToFill | None, Parameter(help="Folder for page and figure.  [default: REPLICA]")] = None,
 ) -> int:
     """Print table and sentences, write them to OUT/agreement.md, and draw OUT/figures/agreement."""
     found = find_agreement(load_setting(training), load_setting(replica))
@@ -54,4 +55,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.heldout import BASELINE, Comparison, accuracy_points, compare_to_uniform, mean_curve
 from analysis.load import Runs
-from analysis.statistics import LEVEL, Interval
+from analysis.statistics import NO_INTERVAL, Interval, combined
 from analysis.style import in_order
 
 
@@ -20,9 +19,9 @@ class Effect:
 
     Attributes:
         method: the allocator.
-        measured, predicted: beside uniform, over the seeds that both have; None where they share none.
-        excess: predicted minus measured difference to uniform, percentage points, with Welch's t-interval; nan where a
-            source has fewer than two seeds, and for uniform.
+        measured, predicted: beside uniform; None where there is nothing to compare.
+        excess: predicted minus measured difference to uniform, percentage points, with its t-interval; without one
+            where a source has fewer than two seeds, and for uniform.
         curve_misfit: root mean square of predicted minus measured gain of accuracy since the start, percentage points,
             over the evaluations of the training.
     """
@@ -37,7 +36,7 @@ class Effect:
 def find_effects(training: Runs, replica: Runs) -> list[Effect]:
     """Every allocator that both sources ran, in the order of legends."""
     ours, theirs = accuracy_points(training), accuracy_points(replica)
-    measured, predicted = compare_to_uniform(ours), compare_to_uniform(theirs)
+    measured, predicted = compare_to_uniform(training), compare_to_uniform(replica)
     return [
         Effect(
             method,
@@ -52,16 +51,9 @@ def find_effects(training: Runs, replica: Runs) -> list[Effect]:
 
 def _excess(measured: Comparison | None, predicted: Comparison | None) -> Interval:
     """Predicted minus measured difference to uniform; the seeds of the two sources have nothing in common."""
-    none = float("nan")
     if measured is None or predicted is None:
-        return Interval(none, none, none, 0)
-    ours_S, theirs_S = (side.differences.to_numpy(np.float64) for side in (measured, predicted))
-    fewest = min(ours_S.size, theirs_S.size)
-    estimate = float(theirs_S.mean() - ours_S.mean())
-    if fewest < 2 or not (ours_S.std() + theirs_S.std() > 0):
-        return Interval(estimate, none, none, fewest)
-    found = stats.ttest_ind(theirs_S, ours_S, equal_var=False).confidence_interval(LEVEL)
-    return Interval(estimate, float(found.low), float(found.high), fewest)
+        return NO_INTERVAL
+    return combined([*predicted.terms, *((-factor, values) for factor, values in measured.terms)])
 
 
 def _curve_misfit(ours: pd.DataFrame, theirs: pd.DataFrame, method: str) -> float:

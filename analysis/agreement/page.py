@@ -13,6 +13,7 @@ from analysis import draw, style
 from analysis.agreement.effects import Effect, find_effects
 from analysis.agreement.findings import CAUTION, effect_lines, score_lines
 from analysis.figures import accuracy
+from analysis.heldout import REACHING
 from analysis.layout import describe, set_heading
 from analysis.load import Runs
 from analysis.scores import find_scores
@@ -26,9 +27,9 @@ from cerolab.records.settings import differing_keys
 CAPTION = "Held-out accuracy: measured in training, and predicted by its replica"
 MEANING = (
     "Each cell: measured in training, then predicted by the replica, means over seeds. The replica was fitted to the "
-    "uniform runs alone. Against Uniform: final held-out accuracy, percentage points, paired by seed. Curve: root mean "
-    "square of predicted minus measured gain of accuracy since the start, percentage points. Responses: where the mean "
-    "curve first reaches Uniform's final accuracy, % of Uniform's."
+    "uniform runs alone. Against Uniform: final held-out accuracy, percentage points. Curve: root mean "
+    "square of predicted minus measured gain of accuracy since the start, percentage points. "
+    f"{REACHING}"
 )
 
 
@@ -125,7 +126,7 @@ def _table(training: Runs, replica: Runs, effects: list[Effect]) -> pd.DataFrame
                 "curve, points": f"{effect.curve_misfit:.2f}",
                 "effective groups, %": _pair([100.0 * row["effective_group_rate"] for row in both], 1),
                 f"pass@{both[0]['n']:.0f}, %": _pair([row["pass_at_n"] for row in both]),
-                "responses, %": " | ".join(_share(row["reach_share"]) for row in both),
+                "responses, %": " | ".join(_share(row["reach_share"], row["reach_seeds"]) for row in both),
             }
         )
     return pd.DataFrame(rows)
@@ -137,10 +138,10 @@ def _pair(numbers: Sequence[float], digits: int = 2) -> str:
     return " | ".join(texts) if any(texts) else ""
 
 
-def _share(share: float) -> str:
+def _share(share: float, reached: int) -> str:
     if np.isnan(share):
         return ""
-    return NOT_REACHED if np.isinf(share) else f"{100 * share:.0f}"
+    return f"{100 * share:.0f}" if reached else NOT_REACHED
 
 
 def _folder(runs: Runs) -> Path:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
 
-from analysis.contrast import Contrast, Standing, compare
+from analysis.contrast import Contrast, Standing, compare, corrected
 from analysis.scores import Score
 from analysis.style import look
 
 
 class Kind(Enum):
-    """What the two sources say of a pair; sure: paired-bootstrap and t-interval of the difference exclude zero."""
+    """What the two sources say of a pair; sure: a difference is shown after correction for all pairs."""
 
     SAME = "in the same order, sure in both"
     REVERSED = "reversed, sure in both"
@@ -57,13 +57,15 @@ class Pair:
 
 
 def find_pairs(measured: Score, predicted: Score, methods: Sequence[str]) -> list[Pair]:
-    """All pairs of ``methods`` that have a seed in common in both sources."""
+    """All pairs of ``methods`` that can be compared in both sources, each source corrected for all of its pairs."""
     found = []
     for one, other in combinations(methods, 2):
         ours, theirs = compare(measured, one, other), compare(predicted, one, other)
         if ours is not None and theirs is not None:
-            found.append(Pair(ours, theirs))
-    return found
+            found.append((ours, theirs))
+    in_training = corrected(ours for ours, _ in found)
+    in_replica = corrected(theirs for _, theirs in found)
+    return [Pair(*pair) for pair in zip(in_training, in_replica, strict=True)]
 
 
 def _sure(standing: Standing) -> bool:

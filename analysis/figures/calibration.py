@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 
 from analysis.correlation import coefficient, correlate
 from analysis.draw import Panel
-from analysis.layout import count_seeds
 from analysis.load import Runs
 from analysis.predictions import leading_method, no_predictions
 from analysis.statistics import mean_interval
 from analysis.style import REFERENCE, look
+from analysis.text import counted
 
 BINS = 7
 LARGEST = 0.25  # of p (1 - p)
@@ -66,7 +66,7 @@ def panels(runs: Runs) -> list[Panel]:
     found = correlate(means["predicted"], means["observed"])
     predicted, observed = overall(groups)
     title = (
-        f"{look(leading_method(runs)).name}, {count_seeds(bins['run_id'].nunique())}: "
+        f"{look(leading_method(runs)).name}, {counted(bins['run_id'].nunique(), 'seed')}: "
         f"mean predicted {predicted:.3f}, observed {observed:.3f}\n"
         f"Pearson {coefficient(found.pearson)}, Spearman {coefficient(found.spearman)} over {found.points} bins"
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.curves import draw_points, name_rows
+from analysis.curves import draw_points, name_rows, rows_height
 from analysis.draw import Panel
 from analysis.layout import legend_below, plain, plain_axis
 from analysis.load import RUN, Runs
@@ -63,7 +63,7 @@ def panels(runs: Runs) -> list[Panel]:
     """Stacked bars of the phases; then what a million tokens, in the simulator responses, cost."""
     rounds, stalls = without_stalls(every_round(runs))
     found, unit = costs(rounds), _unit(rounds)
-    height = 1.7 + 0.3 * found["method"].nunique()
+    height = 1.7 + rows_height(set(found["method"]), 0.3)
     stalled = f"; {stalls} round{'' if stalls == 1 else 's'} stalled" if stalls else ""
     return [
         Panel(f"Seconds of a run{stalled}", partial(_draw_phases, found=found), height),

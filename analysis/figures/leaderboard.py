@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from analysis.board import EFFECTIVE, GAIN, STUDY, find_boards, main_scores
 from analysis.contrast import compare
-from analysis.curves import ROUNDING, name_rows
+from analysis.curves import ROUNDING, name_rows, rows_height
 from analysis.draw import Panel
 from analysis.layout import log_axis
 from analysis.load import Runs
@@ -20,8 +20,8 @@ from analysis.style import REFERENCE, look
 CAPTION = "The leaderboard: every allocator in the same worlds, at equal responses"
 NOTE = (
     "Points: mean over seeds; bars: 95 % t-interval. Rows: by mean rank in what the scenarios decide by, the oracle "
-    "last, and left out where its regret is zero. Beside a gain: its difference from Uniform's, paired by seed, with a "
-    "95 % bootstrap interval. Dashed: the least regret of any learner, a lower bound."
+    "last, and left out where its regret is zero. Beside a gain: its difference from Uniform's, paired by seed, with "
+    "its 95 % t-interval. Dashed: the least regret of any learner, a lower bound."
 )
 PANELS_A_ROW = 3
 
@@ -37,7 +37,7 @@ def panels(runs: Runs) -> list[Panel]:
     least = {title: value for board in boards for title, value in board.least.items()}
     shown = {title: scores[0] for title, scores in main_scores(boards).items()}
     order = list(dict.fromkeys(method for board in boards for method in board.order))
-    height = 0.9 + 0.19 * len(order)
+    height = 0.9 + rows_height(order, 0.19)
     found = [
         Panel(title, partial(_draw, score=score, order=order, least=least.get(title)), height)
         for title, score in shown.items()
@@ -62,7 +62,7 @@ def _draw(axes: Axes, score: Score, order: list[str], least: float | None) -> No
         axes.plot(found.estimate, place, color=style.colour, marker=style.marker, markersize=5)
         beside = compare(score, method, "uniform") if score.name == GAIN and method != "uniform" else None
         if beside is not None:
-            text = beside.bootstrapped.text()
+            text = beside.mean.text()
             axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
     if least is not None:
         axes.axvline(least, color=REFERENCE, linewidth=1.1, linestyle="--", zorder=1)

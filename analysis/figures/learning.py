@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import style
-from analysis.curves import draw_points
+from analysis.curves import draw_points, rows_height
 from analysis.draw import Panel
 from analysis.load import Runs
 from analysis.results import results_frame
@@ -19,7 +19,7 @@ from analysis.worlds import population_title
 CAPTION = "Learning in the simulator: held-out gain and effective groups"
 NOTE = (
     "Points: mean over seeds; bars: 95 % t-interval. Beside the gain: its difference from Uniform's, paired by seed, "
-    "with a 95 % bootstrap interval."
+    "with its 95 % t-interval."
 )
 
 
@@ -43,7 +43,7 @@ def panels(runs: Runs) -> list[Panel]:
     data = data.assign(
         gain=100.0 * (data["heldout_end"] - data["heldout_start"]), rate=100.0 * data["effective_group_rate"]
     )
-    height = 0.9 + 0.28 * data["method"].nunique()
+    height = 0.9 + rows_height(set(data["method"]), 0.28)
     found = []
     for (population, rewards, dynamics), group in data.groupby(["population", "rewards", "dynamics"]):
         title = f"{population_title(str(population))}, {dynamics}"

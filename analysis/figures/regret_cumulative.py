@@ -19,7 +19,7 @@ __all__ = ["CAPTION", "NOTE", "missing", "panels"]
 
 CAPTION = "Cumulative regret in round units, K times regret per prompt"
 NOTE = (
-    f"{BANDS} In brackets: slope of the log mean on log K, with its 95 % bootstrap interval over seeds; flat is a "
+    f"{BANDS} In brackets: slope of the log mean on log K, with its 95 % jackknife-t interval over seeds; flat is a "
     "regret per prompt that falls like 1/K."
 )
 
@@ -42,7 +42,7 @@ def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:
         draw_curve(axes, found, method, slope_label(own, found, "round_units"))
         seen += found.extent
         if method == "cero":
-            draw_reference(axes, found, 0.5, r"$\sqrt{K}$ from CERO's first point")
+            draw_reference(axes, found, 0.5, "√K from CERO's first point")
     horizons = runs["num_rounds"].unique()
     log_axis(axes, "x", horizons, ticks=horizons)
     log_axis(axes, "y", seen)

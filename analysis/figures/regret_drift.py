@@ -76,7 +76,7 @@ def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:
     axes.set_xticks([], minor=True)
     axes.set_xlim(-0.25 * smallest, max(variations[-1], smallest) * 1.25)
     log_axis(axes, "y", seen)
-    axes.set_xlabel("variation of the rates, $V_K$")
+    axes.set_xlabel("variation of the rates, V_K")
     axes.set_ylabel("regret per prompt")
     legend_below(axes, columns=3)
 

@@ -16,7 +16,7 @@ from analysis.load import Runs
 from analysis.select import by_population, study_runs
 
 CAPTION = "Regret per prompt against the horizon"
-NOTE = f"{BANDS} In brackets: slope of log mean regret on log K, with its 95 % bootstrap interval over seeds."
+NOTE = f"{BANDS} In brackets: slope of log mean regret on log K, with its 95 % jackknife-t interval over seeds."
 
 
 def usable(runs: Runs) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:
         draw_curve(axes, found, method, slope_label(own, found, "regret_per_prompt"))
         seen += found.extent
         if method == "cero":
-            draw_reference(axes, found, -0.5, "slope $-1/2$ from CERO's first point")
+            draw_reference(axes, found, -0.5, "slope \N{MINUS SIGN}1/2 from CERO's first point")
             seen += _draw_bound(axes, own)
     horizons = runs["num_rounds"].unique()
     log_axis(axes, "x", horizons, ticks=horizons)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.curves import Curve, curve, draw_line
 from analysis.draw import BANDS, Panel
-from analysis.heldout import accuracy_points, no_accuracy
+from analysis.heldout import accuracy_points, no_accuracy, smoothed
 from analysis.layout import legend_below, plain_axis
 from analysis.load import Runs
 from analysis.statistics import FloatArray
@@ -18,8 +18,8 @@ from analysis.style import in_order, look
 
 CAPTION = "Responses needed to reach a held-out accuracy"
 NOTE = (
-    "Where each seed's curve, straight between evaluations, first reaches the accuracy; a line ends where a seed never "
-    f"does. {BANDS}"
+    "Where each seed's curve, smoothed by its best increasing fit (isotonic regression) and straight between "
+    f"evaluations, reaches the accuracy; a line ends where a seed never does. {BANDS}"
 )
 _TARGETS = 61
 _MARKED = 6  # every so many
@@ -69,7 +69,7 @@ def missing(runs: Runs) -> str:
     """What the runs lack to be drawn."""
     if lack := no_accuracy(runs):
         return lack
-    targets = target_accuracies(from_one_start(accuracy_points(runs))[0])
+    targets = target_accuracies(_increasing(runs)[0])
     return "" if targets[-1] > targets[0] else "no allocator raised the held-out accuracy in all of its seeds"
 
 
@@ -78,8 +78,14 @@ def panels(runs: Runs) -> list[Panel]:
     return [Panel("", partial(_draw_panel, runs=runs))]
 
 
-def _draw_panel(axes: Axes, runs: Runs) -> None:
+def _increasing(runs: Runs) -> tuple[pd.DataFrame, str]:
+    """``from_one_start`` with curves that cross an accuracy once."""
     points, label = from_one_start(accuracy_points(runs))
+    return smoothed(points), label
+
+
+def _draw_panel(axes: Axes, runs: Runs) -> None:
+    points, label = _increasing(runs)
     targets = target_accuracies(points)
     for method in in_order(points["method"]):
         draw_line(axes, responses_needed(points, method, targets), method, look(method).name, _MARKED)

@@ -10,7 +10,9 @@ from cyclopts import App, Parameter
 
 from analysis.command import says_errors
 from analysis.load import load_runs
+from cerolab.cli import start
 from cerolab.records.files import write_text
+from cerolab.settings import FileToWrite
 
 _HELP = (
     "Write one HTML page on any run records, of simulator and training: which allocator is ahead, by how much and how "
@@ -30,7 +32,7 @@ app = App(
 @says_errors
 def main(
     *runs: Annotated[Path, Parameter(help="Runs, experiments, or folders of experiments.", name="RUN")],
-    out: Annotated[Path, Parameter(help="The page.", name=["--out", "-o"])] = Path("report.html"),
+    out: Annotated[FileToWrite, Parameter(help="The page.", name=["--out", "-o"])] = Path("report.html"),
 ) -> int:
     """Write the page."""
     from analysis.report.page import render
@@ -47,4 +49,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    start(app)

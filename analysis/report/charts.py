@@ -17,6 +17,7 @@ from analysis.report.settings import by_experiment, setting_title
 from analysis.rounds import every_round
 from analysis.select import by_population
 from analysis.style import in_order
+from analysis.text import counted
 from cerolab.errors import RecordError
 
 
@@ -60,8 +61,9 @@ def horizon_charts(runs: Runs) -> list[Chart]:
         except RecordError:  # unlike runs that a mean would mix: the figure says so
             continue
         for title, group in by_population(results):
-            if len(group["num_rounds"].unique()) > 1:
-                found.append(_regret(experiment, title, group))
+            chart = _regret(experiment, title, group)
+            if chart.curves and len(group["num_rounds"].unique()) > 1:
+                found.append(chart)
     return found
 
 
@@ -96,5 +98,5 @@ def _regret(experiment: str, population: str, results: pd.DataFrame) -> Chart:
             low = np.maximum(found.low[seen], ROUNDING)
             curves[method] = Curve(found.x[seen], found.mean[seen], low, found.high[seen])
     seeds = results["seed"].nunique()
-    note = f"{experiment}; {seeds} {'seed' if seeds == 1 else 'seeds'}; {sizes(results)}."
+    note = f"{experiment}; {counted(seeds, 'seed')}; {sizes(results)}."
     return Chart(f"Regret, {population}", note, "horizon K (rounds)", "regret per prompt", curves, logarithmic=True)

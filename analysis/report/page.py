@@ -15,6 +15,7 @@ from analysis import tables, training_tables
 from analysis.contrast import RULE
 from analysis.layout import describe
 from analysis.load import Runs
+from analysis.offline import offline_check
 from analysis.report.charts import horizon_charts, setting_charts
 from analysis.report.explorer import embedded, library
 from analysis.report.origins import notes, origins
@@ -25,13 +26,6 @@ from cerolab.errors import RecordError
 
 _HERE = Path(__file__).parent
 _NUMBER = re.compile(f"[-+\N{MINUS SIGN}]?[0-9]|$|{tables.NOT_REACHED}$")
-_TRAINING_NOTE = (
-    "Means over seeds ± half of a 95 % t-interval; against Uniform: paired by seed. Responses to Uniform's accuracy: "
-    "where the mean curve first reaches it, and the share of Uniform's responses that this is."
-)
-_SWEEP_NOTE = (
-    "Means over seeds ± standard deviation; slope: of log mean regret on log K, with its 95 % bootstrap interval."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +79,7 @@ def _training_tables(worlds: list[World]) -> list[Table]:
             if runs.source == "llm" and runs.kept("rounds"):
                 title = "; ".join(filter(None, [world.title, label]))
                 rows = training_tables.readable(training_tables.training_summary(runs))
-                found.append(Table(title, rows, _TRAINING_NOTE))
+                found.append(Table(title, rows, training_tables.MEANING))
     return found
 
 
@@ -96,11 +90,11 @@ def _sweep_tables(runs: Runs) -> list[Table]:
     for experiment, own in by_experiment(simulated):
         try:
             title = f"{experiment}, at the largest K that all allocators share"
-            found.append(Table(title, _sweep_rows(own), _SWEEP_NOTE))
+            found.append(Table(title, _sweep_rows(own), f"{tables.MEANING} {offline_check(own)}".rstrip()))
         except RecordError:
             for one in own.settings():
                 title = f"{experiment}; {setting_title(one)}; {describe(one)}"
-                found.append(Table(title, _sweep_rows(one), _SWEEP_NOTE))
+                found.append(Table(title, _sweep_rows(one), f"{tables.MEANING} {offline_check(one)}".rstrip()))
     return found
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from analysis import tally
 from analysis.figures import OF_STUDY
 from analysis.layout import plain
-from analysis.load import Runs
+from analysis.load import Runs, experiment_names
 from analysis.select import in_natural_order
 from analysis.verdict import Verdict, judge
-from analysis.worlds import population_title
+from analysis.worlds import population_title, world_title
 
 _SHORT = {
     "num_prompts": "M",
@@ -58,10 +58,19 @@ class World:
 
 
 def find_worlds(settings: Iterable[Runs]) -> list[World]:
-    """The settings judged, trainings first, then the simulator's studies."""
+    """The settings judged, trainings first, then the simulator's studies.
+
+    A world that two experiments have the same runs of is a world in each of them: none is counted twice.
+    """
     groups: dict[tuple[Any, ...], list[Runs]] = {}
-    for runs in settings:
-        groups.setdefault(_world(runs), []).append(runs)
+    every = list(settings)
+    parted = {_world(runs) for runs in every if runs.apart}
+    names = experiment_names(every)
+    for runs in every:
+        *place, title = _world(runs)
+        if (*place, title) in parted:
+            title += f"; {', '.join(dict.fromkeys(names[folder] for folder in runs.folders.values()))}"
+        groups.setdefault((*place, title), []).append(runs)
     found = []
     for key in sorted(groups):
         ordered = sorted(groups[key], key=_place)
@@ -71,15 +80,21 @@ def find_worlds(settings: Iterable[Runs]) -> list[World]:
 
 
 def by_experiment(runs: Runs) -> Iterator[tuple[str, Runs]]:
-    """The name and the runs of each experiment."""
+    """The name and the runs of each experiment; of two of one name that have the same runs, each by its folder."""
     for name in dict.fromkeys(info["experiment"] for info in runs.infos.values()):
-        yield name, runs.only(run_id for run_id, info in runs.infos.items() if info["experiment"] == name)
+        own = runs.only(run_id for run_id, info in runs.infos.items() if info["experiment"] == name)
+        if not any(one.apart for one in own.settings()):
+            yield name, own
+            continue
+        for folder, of_folder in experiment_names([own]).items():
+            yield of_folder, own.only(run_id for run_id, place in own.folders.items() if place == folder)
 
 
 def setting_title(runs: Runs) -> str:
     """The world of one setting, with the study that it belongs to."""
     study = runs.scenario.get("study") if runs.source == "sim" else None
-    return f"{runs.title}, study {study}" if study else runs.title
+    apart = f"; {runs.apart}" if runs.apart else ""
+    return f"{runs.title.removesuffix(apart)}, study {study}{apart}" if study else runs.title
 
 
 def setting_labels(settings: Sequence[Runs]) -> list[str]:
@@ -103,7 +118,7 @@ def _differs(values: Iterable[Any]) -> bool:
 def _world(runs: Runs) -> tuple[Any, ...]:
     """Sorts, and ends with the title."""
     if runs.source != "sim":
-        return False, 0, runs.title
+        return False, 0, world_title(next(iter(runs.infos.values())))
     scenario = runs.scenario
     study, rewards = str(scenario.get("study", "")), str(scenario.get("rewards", "binary"))
     parts = [population_title(str(scenario.get("population", "")))]

@@ -38,6 +38,7 @@ from cerolab.feedback import CheckedFeedback
 from cerolab.posterior import Prior
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
+from cerolab.rounding import SLACK, comparable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +66,17 @@ class ReinforceAdaEstOptions(PosteriorOptions):
 
 def proportional_units(weight_A: FloatArray, total: int, most: int) -> IntArray:
     """``total`` <= A * ``most`` units by weights > 0, at most ``most`` each; largest remainders, ties in order."""
-    order = np.argsort(-weight_A, kind="stable")
+    order = np.argsort(-weight_A, kind="stable")  # which of equal ones comes first makes no difference
     weight = weight_A[order]
     others = np.cumsum(weight[::-1])[::-1]  # weight of those from here on
     scale = (total - most * np.arange(weight.size)) / others  # where all before are at the most
     full = int(np.argmax(weight * scale <= most * (1.0 + 1e-12))) if weight.size else 0
     share_A = np.minimum(weight_A * scale[full], most) if weight.size else weight_A
-    units_A = np.floor(share_A + 1e-9).astype(np.int64)
+    units_A = np.floor(share_A + SLACK).astype(np.int64)
     left = total - int(units_A.sum())
     room = np.flatnonzero(units_A < most)
-    units_A[room[np.argsort(units_A[room] - share_A[room], kind="stable")[:left]]] += 1
+    remainder = comparable(share_A[room]) - units_A[room]
+    units_A[room[np.argsort(-remainder, kind="stable")[:left]]] += 1
     return units_A
 
 

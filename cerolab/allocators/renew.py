@@ -8,13 +8,13 @@ Rule: each round the even quota goes, N_max units each, to the largest worth
     r_i (1 - p-hat_i)^headroom (1 - exp(-t_i / recovery)),
 
 t_i rounds after the last visit. The last factor is the marginal utility of an exposure that fades within ``recovery``
-rounds. r_i is the posterior mean of the reward variance p(1 - p) plus ``optimism`` posterior standard deviations, at
-most 1/4: what a group teaches now. 1 - p-hat_i is what the prompt still has to gain: of two prompts that teach as much
-today, the one that succeeds more rarely goes on teaching as it gets better, the other is nearly learned; without it
-two fifths of the later visits in training went to groups that were all right. A visit keeps the share ``forgetting``
-of the prompt's own evidence, since it was gathered under an older policy; prompts that are not visited keep theirs. The
-prior is learned from the pool, so that prompts never seen are worth what the pool's record says: they are tried while
-the good ones recover, and need not all be seen.
+rounds. r_i is the posterior mean of the reward variance, p(1 - p) for binary rewards, plus ``optimism`` posterior
+standard deviations, at most 1/4: what a group teaches now. 1 - p-hat_i is what the prompt still has to gain: of two
+prompts that teach as much today, the one that succeeds more rarely goes on teaching as it gets better, the other is
+nearly learned; without it two fifths of the later visits in training went to groups that were all right. A visit keeps
+the share ``forgetting`` of the prompt's own evidence, since it was gathered under an older policy; prompts that are not
+visited keep theirs. The prior is learned from the pool, so that prompts never seen are worth what the pool's record
+says: they are tried while the good ones recover, and need not all be seen.
 
 | symbol | here | meaning |
 |---|---|---|
@@ -43,7 +43,7 @@ from cerolab.allocation import Allocation, FloatArray, IntArray
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
 from cerolab.feedback import CheckedFeedback
-from cerolab.posterior import Prior, variance_sd
+from cerolab.posterior import Prior
 from cerolab.problem import AllocationProblem
 from cerolab.projection import best_allocation
 from cerolab.registry import register
@@ -60,7 +60,7 @@ class RenewOptions(PosteriorOptions):
         forgetting: share of a prompt's evidence that is kept when it is visited, in (0, 1].
         headroom: power of 1 - p-hat in the worth, >= 0; 0 counts only what a group teaches now.
         recovery: rounds after a visit in which a share 1 - 1/e of what a prompt can teach comes back, > 0.
-        optimism: posterior standard deviations of p(1 - p) that are added to its mean, >= 0.
+        optimism: posterior standard deviations of the reward variance that are added to its mean, >= 0.
     """
 
     prior: Prior | Literal["pool"] = "pool"
@@ -97,8 +97,7 @@ class Renew(PosteriorAllocator[RenewOptions]):
 
     def _worth(self) -> FloatArray:
         """[M] optimistic variance of the rewards, times the headroom, times the share that has come back."""
-        alpha_M, beta_M = self.posterior.alpha, self.posterior.beta
-        bonus_M = self.options.optimism * variance_sd(alpha_M, beta_M)
+        bonus_M = self.options.optimism * self.posterior.variance_sd()
         rate_M = np.minimum(self.posterior.expected_variance() + bonus_M, MOST_VARIANCE)
         away_M = np.where(self.visited_M < 0, np.inf, self.round_index - self.visited_M)
         headroom_M = (1.0 - self.posterior.mean()) ** self.options.headroom

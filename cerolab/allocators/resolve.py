@@ -50,6 +50,7 @@ from cerolab.posterior import Prior, expected_variance
 from cerolab.problem import AllocationProblem
 from cerolab.projection import best_allocation
 from cerolab.registry import register
+from cerolab.rounding import SLACK
 
 _COST_STEPS = 10  # of the price: expected lengths are told apart in steps of half a unit of their logarithm
 
@@ -115,7 +116,10 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         return value_C if self._kinds is None else value_C[self._kinds.kind_M]
 
     def _pool_mean(self, value_C: npt.NDArray[Any]) -> float:
-        return float(np.average(value_C, weights=None if self._kinds is None else self._kinds.count))
+        if self._kinds is None:
+            return float(value_C.mean())
+        # Summed exactly: kinds stand in another order after a reload.
+        return math.fsum((value_C * self._kinds.count).tolist()) / float(self._kinds.count.sum())
 
     # --- the rule ----------------------------------------------------------------------------------------------------
 
@@ -143,7 +147,7 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
             self._planned, self._dearer_C = (units_C, math.exp(log_price)), None
             if self.remaining_tokens is not None:
                 cost_M, left = self._unit_tokens(), self.remaining_tokens
-                if units_C @ cost_M > left:  # else the budget of units is the tighter one
+                if units_C @ cost_M > left * (1.0 + SLACK):  # else the budget of units is the tighter one
                     units_M, log_price = oracle.largest_gains_per_token(curvature_C, exposure_C, most, cost_M, left)
                     mean = float(cost_M.mean())
                     self._planned = units_M.astype(np.float64), math.exp(log_price) * mean
@@ -170,15 +174,8 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
             self.problem,
             self.options.depth,
             self._further,
-            self._variance_ratio(),
+            self.posterior.variance_ratio(),
         )
-
-    def _variance_ratio(self) -> float:
-        """Variance of the pool's rewards over that of coins with the same means, 1 for binary ones."""
-        if self.posterior.reward_sq_sum is None:
-            return 1.0
-        binary_M = expected_variance(self.posterior.alpha, self.posterior.beta)
-        return float(self.posterior.expected_variance().sum() / binary_M.sum())
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         prompts = allocation.prompts

@@ -4,8 +4,8 @@ And what they are out of reach by: ``learner_bound``, the least regret of any po
 Under a token budget: ``solve_static_tokens``.
 """
 
-from cerolab.oracle.convex import solve_static_cvxpy
-from cerolab.oracle.dynamic import DynamicOptimum, dynamic_upper_bound, solve_dynamic
+from cerolab.oracle.convex import SolvedOptimum, solve_static_cvxpy
+from cerolab.oracle.dynamic import DynamicOptimum, dynamic_upper_bound, num_arcs, solve_dynamic
 from cerolab.oracle.growing import solve_growing
 from cerolab.oracle.plan import feasible_plan, first_round_of_plan
 from cerolab.oracle.static import (
@@ -16,14 +16,23 @@ from cerolab.oracle.static import (
     solve_static,
     solve_static_continuous,
 )
-from cerolab.oracle.stopping import LearnerBound, StoppingPlan, learner_bound, solve_stopping
+from cerolab.oracle.stopping import (
+    LearnerBound,
+    StoppingPlan,
+    StoppingProblem,
+    learner_bound,
+    solve_stopping,
+    stopping_problem,
+)
 from cerolab.oracle.tokens import largest_gains_per_token, solve_static_tokens
 
 __all__ = [
     "DynamicOptimum",
     "LearnerBound",
     "Optimum",
+    "SolvedOptimum",
     "StoppingPlan",
+    "StoppingProblem",
     "checked_rates",
     "dynamic_upper_bound",
     "feasible_plan",
@@ -32,6 +41,7 @@ __all__ = [
     "largest_gains_by_kind",
     "largest_gains_per_token",
     "learner_bound",
+    "num_arcs",
     "solve_dynamic",
     "solve_growing",
     "solve_static",
@@ -39,4 +49,5 @@ __all__ = [
     "solve_static_cvxpy",
     "solve_static_tokens",
     "solve_stopping",
+    "stopping_problem",
 ]

@@ -19,10 +19,12 @@ import numpy.typing as npt
 from cerolab import utility
 from cerolab.allocation import FloatArray, IntArray
 from cerolab.errors import InvalidValueError
+from cerolab.oracle.convex import LINEAR, run_solver
 from cerolab.oracle.static import solve_static
 from cerolab.problem import AllocationProblem
 
 _MOST_ARCS = 2_000_000
+_ROUNDED = 1e-12  # utility that rounding errors may be worth
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -33,11 +35,14 @@ class DynamicOptimum:
         units: int64 [K, M], units of each prompt in each round.
         value: what the plan is worth along the path.
         upper_bound: value of the linear relaxation; no plan has more.
+        solver, status: which solver of cvxpy found it, and its last word, always "optimal".
     """
 
     units: IntArray
     value: float
     upper_bound: float
+    solver: str = LINEAR
+    status: str = "optimal"
 
     @property
     def gap(self) -> float:
@@ -60,6 +65,12 @@ def checked_path(rate_KM: npt.ArrayLike, problem: AllocationProblem) -> FloatArr
     return path
 
 
+def num_arcs(problem: AllocationProblem) -> int:
+    """Arcs of the time-expanded network, what ``solve_dynamic`` costs: from each exposure, each number of units."""
+    nodes = sum(k * problem.max_units + 1 for k in range(problem.num_rounds))
+    return problem.num_prompts * nodes * (problem.max_units + 1)
+
+
 def solve_dynamic(q_path: npt.ArrayLike, problem: AllocationProblem) -> DynamicOptimum:
     """OPT_dyn by cvxpy on small instances: an integer programme over the time-expanded network.
 
@@ -71,6 +82,7 @@ def solve_dynamic(q_path: npt.ArrayLike, problem: AllocationProblem) -> DynamicO
 
     Raises:
         InvalidValueError: a bad path, or an instance that is too large (use ``dynamic_upper_bound``).
+        SolverError: the solver failed or stopped before it was sure.
         ImportError: cvxpy is missing.
     """
     from scipy import sparse
@@ -78,6 +90,13 @@ def solve_dynamic(q_path: npt.ArrayLike, problem: AllocationProblem) -> DynamicO
     cp: Any = importlib.import_module("cvxpy")  # imported late, and untyped
 
     path_KM = checked_path(q_path, problem)
+    if num_arcs(problem) > _MOST_ARCS:
+        raise InvalidValueError(
+            "q_path",
+            list(path_KM.shape),
+            f"needs {num_arcs(problem)} arcs, above {_MOST_ARCS}",
+            "use a smaller instance, or dynamic_upper_bound for a bound",
+        )
     num_rounds, num_prompts, most = problem.num_rounds, problem.num_prompts, problem.max_units
     # Arcs of one prompt: in round k, from exposure z by n units. Legend: _E arcs of one prompt.
     k_E, z_E, n_E = (
@@ -90,14 +109,7 @@ def solve_dynamic(q_path: npt.ArrayLike, problem: AllocationProblem) -> DynamicO
             strict=True,
         )
     )
-    num_arcs = k_E.size
-    if num_arcs * num_prompts > _MOST_ARCS:
-        raise InvalidValueError(
-            "q_path",
-            list(path_KM.shape),
-            f"needs {num_arcs * num_prompts} arcs, above {_MOST_ARCS}",
-            "use a smaller instance, or dynamic_upper_bound for a bound",
-        )
+    arcs = np.arange(k_E.size)
     curvature_ME = utility.curvature(path_KM.T[:, k_E], problem)
     gain_ME = utility.value(curvature_ME, z_E + n_E) - utility.value(curvature_ME, z_E)
     # Flow conservation: one unit of flow from (0, 0); what enters (k, z) leaves it; the last layer is free.
@@ -106,13 +118,12 @@ def solve_dynamic(q_path: npt.ArrayLike, problem: AllocationProblem) -> DynamicO
     inner = k_E + 1 < num_rounds
     head = first_node_K[k_E[inner] + 1] + z_E[inner] + n_E[inner]
     num_nodes = int(first_node_K[-1])
-    arcs = np.arange(num_arcs)
-    leaves = sparse.csr_matrix((np.ones(num_arcs), (tail, arcs)), shape=(num_nodes, num_arcs))
-    enters = sparse.csr_matrix((np.ones(inner.sum()), (head, arcs[inner])), shape=(num_nodes, num_arcs))
+    leaves = sparse.csr_matrix((np.ones(arcs.size), (tail, arcs)), shape=(num_nodes, arcs.size))
+    enters = sparse.csr_matrix((np.ones(inner.sum()), (head, arcs[inner])), shape=(num_nodes, arcs.size))
     conserve = sparse.kron(sparse.eye(num_prompts), leaves - enters, format="csr")
     source = np.zeros(num_nodes)
     source[0] = 1.0
-    per_round = sparse.csr_matrix((n_E.astype(float), (k_E, arcs)), shape=(num_rounds, num_arcs))
+    per_round = sparse.csr_matrix((n_E.astype(float), (k_E, arcs)), shape=(num_rounds, arcs.size))
     per_round = sparse.hstack([per_round] * num_prompts, format="csr")
 
     def programme(flow: Any) -> Any:
@@ -125,15 +136,15 @@ def solve_dynamic(q_path: npt.ArrayLike, problem: AllocationProblem) -> DynamicO
             ],
         )
 
-    relaxed = cp.Variable(num_arcs * num_prompts, bounds=[0, 1])
+    relaxed = cp.Variable(arcs.size * num_prompts, bounds=[0, 1])
     linear = programme(relaxed)
-    linear.solve(solver=cp.HIGHS)
+    run_solver(linear, LINEAR)
     flow = np.asarray(relaxed.value)
     if np.abs(flow - np.rint(flow)).max() > 1e-6:
-        whole = cp.Variable(num_arcs * num_prompts, boolean=True)
-        programme(whole).solve(solver=cp.HIGHS, mip_rel_gap=0.0)
+        whole = cp.Variable(arcs.size * num_prompts, boolean=True)
+        run_solver(programme(whole), LINEAR, mip_rel_gap=0.0)
         flow = np.asarray(whole.value)
-    taken_ME = np.rint(flow).reshape(num_prompts, num_arcs) > 0.5
+    taken_ME = np.rint(flow).reshape(num_prompts, arcs.size) > 0.5
     units_KM = np.zeros((num_rounds, num_prompts), np.int64)
     prompt, arc = np.nonzero(taken_ME)
     units_KM[k_E[arc], prompt] = n_E[arc]
@@ -191,7 +202,7 @@ def _priced_optimum(path_KM: FloatArray, price_K: FloatArray, problem: Allocatio
         best, choice = arrive[:, :here].copy(), choice_KMZ[k]
         for units in range(1, most + 1):
             option = arrive[:, units : units + here]
-            better = option > best
+            better = option > best + _ROUNDED
             choice[:, :here][better] = units
             np.maximum(best, option, out=best)
         ahead = np.empty_like(ahead)

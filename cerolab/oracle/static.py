@@ -17,6 +17,7 @@ from cerolab import utility
 from cerolab.allocation import FloatArray, IntArray
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
+from cerolab.rounding import comparable
 
 _MOST_CANDIDATES = 1 << 18  # units that the repair step may sort
 LEAST_CURVATURE = 1e-250  # prompts below are treated as worthless; no sum over a pool could tell
@@ -83,7 +84,8 @@ def largest_gains(c_M: FloatArray, start_M: IntArray, most: int | IntArray, budg
     """How many units each prompt has among the ``budget`` largest marginal gains.
 
     The l-th further unit of a prompt with exposure s gains (1 - e^-c) e^(-c (s + l - 1)) (22). A threshold on the log
-    gain is bracketed until few candidates are left between its ends; those are sorted out exactly.
+    gain is bracketed until few candidates are left between its ends; those are sorted out exactly. Of gains that are
+    equal but for rounding those of earlier prompts are taken.
 
     Args:
         c_M: curvatures [M]; prompts with c = 0, or next to it, get nothing.
@@ -110,6 +112,13 @@ def largest_gains_by_kind(
     units_C, more_C, log_threshold = _largest_gains(c_C, start_C, most, budget, count_C)
     mean_C: FloatArray = units_C + more_C / (np.ones(1) if count_C is None else np.maximum(count_C, 1))
     return mean_C, log_threshold
+
+
+def optimum_by_kind(c_C: FloatArray, count_C: IntArray, most: int, budget: int) -> float:
+    """OPT, the value of the ``budget`` largest gains (22), where ``count_C`` prompts have the curvature c [C]."""
+    units_C, more_C, _ = _largest_gains(c_C, np.zeros(c_C.size, np.int64), most, budget, count_C)
+    further_C = utility.value(c_C, units_C + 1) - utility.value(c_C, units_C)
+    return float(count_C @ utility.value(c_C, units_C) + more_C @ further_C)
 
 
 def _largest_gains(
@@ -156,9 +165,9 @@ def _largest_gains(
         level = kept[owner] + np.arange(owner.size) - np.repeat(np.cumsum(each) - each, each)
         gain = first[owner] - c[owner] * level
         if count_M is None:
-            best = np.argpartition(-gain, missing - 1)[:missing]
+            best = _largest(comparable(gain), missing)
         else:
-            best = np.argsort(-gain, kind="stable")
+            best = np.argsort(-comparable(gain), kind="stable")
             best = best[: np.searchsorted(np.cumsum(number[owner[best]]), missing) + 1]
         owner, spare = owner[best], np.ones(c.size, np.int64)
         low = float(gain[best].min())
@@ -168,6 +177,13 @@ def _largest_gains(
     units_M[live] = kept
     more_M[live] = np.bincount(owner, taken % number[owner], minlength=c.size).astype(np.int64)
     return units_M, more_M, low
+
+
+def _largest(value: FloatArray, count: int) -> IntArray:
+    """Places of the ``count`` >= 1 largest values, in any order; of equal ones the earlier are taken."""
+    threshold = np.partition(value, value.size - count)[value.size - count]
+    above, tied = (value > threshold).nonzero()[0], (value == threshold).nonzero()[0]
+    return np.concatenate([above, tied[: count - above.size]])
 
 
 def solve_static_continuous(rate: npt.ArrayLike, problem: AllocationProblem) -> Optimum:
@@ -225,16 +241,21 @@ def water_level(top: FloatArray, width: FloatArray, cap: FloatArray, budget: flo
     return low, high, slope
 
 
+def best_whole_units(c_M: FloatArray, price: float, most: float) -> FloatArray:
+    """The whole z in 0..most with the largest U - price z, price > 0: every unit that gains at least its price."""
+    live = c_M > LEAST_CURVATURE
+    c = c_M[live]
+    best_M = np.zeros(c_M.size)
+    best_M[live] = np.clip(np.floor((np.log(-np.expm1(-c)) - np.log(price)) / c) + 1.0, 0.0, most)
+    return best_M
+
+
 def certified(c_M: FloatArray, exposure_M: npt.NDArray[Any], multiplier: float, problem: AllocationProblem) -> Optimum:
     """Attach the dual value at ``multiplier``: xi*B + sum_i max over 0 <= z <= Z of U_i(z) - xi*z."""
     value = float(utility.value(c_M, exposure_M).sum())
     most = problem.horizon_exposure
     if exposure_M.dtype.kind == "i" and multiplier > 0:
-        # Integer z: take every unit that gains at least xi.
-        live = c_M > LEAST_CURVATURE
-        c = c_M[live]
-        best_M = np.zeros(c_M.size)
-        best_M[live] = np.clip(np.floor((np.log(-np.expm1(-c)) - np.log(multiplier)) / c) + 1.0, 0.0, most)
+        best_M = best_whole_units(c_M, multiplier, most)
     else:
         best_M = utility.supporting_exposure(multiplier, c_M, most)
     bound = multiplier * problem.budget + float((utility.value(c_M, best_M) - multiplier * best_M).sum())

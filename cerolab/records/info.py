@@ -62,7 +62,7 @@ class Provenance(_Part):
     """Of which code, on which machine."""
 
     commit: Text | None = None
-    dirty: bool = False
+    dirty: bool | None = None
     versions: dict[str, Text] = {}
     machine: dict[str, JsonValue] = {}
 
@@ -131,6 +131,8 @@ class RunInfo(_Part):
     resolved_options: dict[str, JsonValue] = {}
     resumed: list[Resumed] = []
     error: Text = ""
+    traceback: Text = ""
+    plugin: dict[Text, Text] = {}
 
 
 class ExperimentInfo(_Part):

@@ -15,13 +15,16 @@ _PACKAGES = ("cerolab", "numpy", "scipy", "cvxpy", "pandas", "pyarrow", "torch",
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Commit (None outside a checkout) and whether the tree differs from it, and host facts; JSON-ready."""
-    return {
-        "commit": _git("rev-parse", "HEAD"),
-        # Results are written while the code runs: only the code counts.
-        "dirty": bool(_git("status", "--porcelain", "--", ":(top)*.py", ":(top)pyproject.toml")),
-        **host_facts(),
-    }
+    """Commit, whether the code differs from it, and host facts; JSON-ready.
+
+    Outside a checkout the first two are None. ``dirty`` is asked once a process, at its first record: whether any
+    Python file of the repository, or its pyproject.toml, is changed, added or removed; files that git ignores do not
+    count. Records, figures and pages do not either: they are written while the code runs.
+    """
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--untracked-files=all", "--", ":(top)*.py", ":(top)pyproject.toml")
+    known = bool(commit) and changes is not None
+    return {"commit": commit or None, "dirty": bool(changes) if known else None, **host_facts()}
 
 
 @cache
@@ -38,10 +41,11 @@ def host_facts() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
+    """What git says of the repository that this file lies in; None where there is none, or no git."""
     try:
         answer = subprocess.run(
             ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=20, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip() or None
+    return answer.stdout.strip()

@@ -20,6 +20,12 @@ def method_label(method: str, options: Mapping[str, Any]) -> str:
     return f"{method}({', '.join(f'{key}={text}' for key, text in texts.items())})"
 
 
+def plugin_version(plugin: Mapping[str, str]) -> str:
+    """A few digits that stand for all of an allocator's code; empty for a built-in one."""
+    text = json.dumps(plugin, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:6] if plugin else ""
+
+
 def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Names of the settings in which two sets of them differ, sorted; one that is missing counts as None."""
     return [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
@@ -37,6 +43,7 @@ class RunSettings:
         seed: the run's seed.
         scenario: population, dynamics, rewards and lengths in the simulator; task and model in training.
         detail: names of the tables that the run writes.
+        plugin: digest by module of the allocator's code where it is not built in, see ``cerolab.sources``.
     """
 
     source: str
@@ -47,6 +54,7 @@ class RunSettings:
     options: dict[str, Any] = field(default_factory=dict)
     scenario: dict[str, Any] = field(default_factory=dict)
     detail: tuple[str, ...] = ()
+    plugin: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("source", "experiment", "method"):
@@ -55,8 +63,8 @@ class RunSettings:
                 raise RecordError(f"{name}={value!r} cannot be a folder name; use letters, digits, '.', '_' and '-'")
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as they stand in run.json."""
-        return {
+        """The settings as they stand in run.json; "plugin" is left out of those of a built-in allocator."""
+        settings: dict[str, Any] = {
             "source": self.source,
             "experiment": self.experiment,
             "method": self.method,
@@ -66,6 +74,7 @@ class RunSettings:
             "scenario": self.scenario,
             "detail": list(self.detail),
         }
+        return settings | ({"plugin": dict(self.plugin)} if self.plugin else {})
 
     @property
     def run_id(self) -> str:

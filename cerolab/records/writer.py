@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from cerolab.errors import RecordError, RunFinishedError, RunTakenError
 from cerolab.records.files import Lock, cannot_write, make_folder, read_json, write_json
 from cerolab.records.info import checked_info
+from cerolab.records.own import refuse_committed
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
 from cerolab.records.tables import read_table, to_arrow, write_table
@@ -45,7 +47,8 @@ class RunWriter:
     Raises:
         RunFinishedError: the run is finished already.
         RunTakenError: another process is writing it.
-        RecordError: its folder holds a run with other settings.
+        RecordError: its folder holds a run with other settings, or the allocator is not built in and the folder holds
+            committed records.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class RunWriter:
         for table in settings.detail:
             if table not in TABLES:
                 raise RecordError(f"detail names table {table!r}; known: {', '.join(TABLES)}")
+        refuse_committed(Path(directory), settings)
         self.path = Path(directory) / settings.run_id
         self.settings = settings
         self._rows: dict[str, dict[str, list[np.ndarray]]] = {table: {} for table in settings.detail}
@@ -190,8 +194,9 @@ class RunWriter:
         self._lock.release()
 
     def fail(self, error: BaseException) -> None:
-        """Mark the run failed, with the reason; it may be started again."""
+        """Mark the run failed, with the reason and its traceback; it may be started again."""
         self._info |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        self._info["traceback"] = "".join(format_exception(error))
         try:
             with suppress(RecordError):  # where nothing can be written, ``error`` is the one to hear of
                 write_json(self.path / "run.json", self._info)

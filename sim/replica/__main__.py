@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Annotated
 
 from cerolab.cli import launch
 from cerolab.errors import InvalidValueError
 from cerolab.records import claim_directory
+from cerolab.records.own import is_committed
 from cerolab.registry import allocator_class, import_plugins
+from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, Seeds, Workers, checked
 from sim.cell import Cell, Scenario
 from sim.engine import run_cells
 from sim.replica.fit import keep_fit, kept_fit, make_fit
@@ -28,17 +31,18 @@ DETAIL = ("rounds", "evals")
 _LEAST_SEEDS = 5
 
 
+@checked
 def replica(
     training: Path,
     /,
     *,
-    name: str | None = None,
+    name: FolderName | None = None,
     out: Path = Path("results"),
-    seeds: int | None = None,
-    window: int | None = None,
+    seeds: Seeds | None = None,
+    window: Horizon | None = None,
     refit: bool = False,
-    plugins: tuple[str, ...] = (),
-    workers: int | None = None,
+    plugins: Annotated[tuple[str, ...], NoRepeats, CommandLineOnly()] = (),
+    workers: Workers | None = None,
     quiet: bool = False,
 ) -> None:
     """Fit, simulate what is missing, and print the predictions beside what was measured.
@@ -64,14 +68,15 @@ def replica(
     quiet
         No progress bar.
     """
-    for setting, value in (("seeds", seeds), ("window", window)):
-        if value is not None and value < 1:
-            raise InvalidValueError(setting, value, "is below 1", "leave it out, or give 5, say")
     import_plugins(plugins)
     recorded = read_recorded(training)
     for method in recorded.methods.values():
         allocator_class(method.name)  # one that is not known is refused before the fit
     directory = out / "sim" / (name or f"replica-{recorded.experiment.removeprefix('study-')}")
+    for method in recorded.methods.values():
+        if method.plugin and is_committed(directory):
+            problem = f"is committed, and {method.name} is not built in"
+            raise InvalidValueError("name", directory.name, problem, "choose another --name")
     claim_directory(directory, {"training": recorded.experiment, "problem": recorded.problem.to_dict()})
     fit = None if refit else kept_fit(directory, recorded)
     if fit is None:

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # sums in one order everywhere
 
-from cyclopts import Parameter
+from pydantic import Field
 from rich.console import Console
 
-from cerolab.checks import whole_number
 from cerolab.cli import launch
 from cerolab.errors import CerolabError
 from cerolab.records import provenance
 from cerolab.records.files import read_json, write_json
+from cerolab.settings import NoRepeats, Seed, one_of
 from tests.faults.kills import Tally, Target, fork, kill_at_every_operation, kill_until_done
 from tests.faults.records import leftovers
 from tests.faults.targets import STACK, SWEEP, TRAINING, Sweep, Training, make_model, shown
@@ -32,11 +32,11 @@ its kill instead. Writes OUT/kills.json; ends with an error where anything diffe
 
 def faults(
     *,
-    kills: int = 60,
-    cold: int = 12,
-    seed: int = 0,
-    every: int = 0,
-    only: Annotated[tuple[str, ...], Parameter(negative=())] = tuple(SETTINGS),
+    kills: Annotated[int, Field(ge=0)] = 60,
+    cold: Annotated[int, Field(ge=0)] = 12,
+    seed: Seed = 0,
+    every: Annotated[int, Field(ge=0)] = 0,
+    only: Annotated[tuple[Annotated[str, one_of("target", SETTINGS)], ...], NoRepeats] = tuple(SETTINGS),
     out: Path = Path("results/faults"),
 ) -> None:
     """Kill, resume, compare.
@@ -56,7 +56,6 @@ def faults(
     out
         Folder of kills.json.
     """
-    whole_number("every", every, least=0)
     console, found = Console(), {}
     for name, settings in SETTINGS.items():
         if name not in only:

@@ -1,0 +1,25 @@
+"""Values in a few words, for what is printed of objects that hold a number a prompt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_FEW, _LONG = 6, 60  # values of an array, characters of anything else
+
+
+def brief(value: Any) -> str:
+    """Arrays and sequences as ``[5, 0, 17, ... 24]``, the last the number of values; anything else short too."""
+    if isinstance(value, (np.ndarray, list, tuple)):
+        size = len(value) if np.ndim(value) else 0
+        if size > _FEW:
+            return f"[{', '.join(brief(one) for one in value[:3])}, ... {size:,}]"
+        if size:
+            return f"[{', '.join(brief(one) for one in value)}]"
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.6g}"
+    if isinstance(value, (int, np.integer)):
+        return str(int(value)) if not isinstance(value, bool) else str(value)
+    text = str(value) if isinstance(value, np.ndarray) else repr(value)
+    return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
