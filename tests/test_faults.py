@@ -224,7 +224,7 @@ def hostile(value, path=""):
     """``value`` with markup in every text that a stranger may choose freely."""
     if isinstance(value, dict):
         return {key: hostile(one, f"{path}/{key}") for key, one in value.items()}
-    if path.startswith(("/method", "/experiment", "/options", "/provenance", "/scenario/population", "/scenario/task",
+    if path.startswith(("/options", "/provenance", "/scenario/population", "/scenario/task",
                         "/scenario/model", "/results/optimum_kind")):  # fmt: skip
         return f"{value}{SCRIPT}" if isinstance(value, str) else value
     return value
@@ -241,7 +241,12 @@ def test_a_script_in_a_record_is_text_on_the_page(tmp_path):
             write_run(tmp_path / "study", method, seed)
     plain = Tags(render(load_runs(tmp_path)))
     for path in find_runs([tmp_path]):
-        write_json(path / "run.json", hostile(json.loads((path / "run.json").read_text())))
+        info = json.loads((path / "run.json").read_text())
+        for name in ("method", "experiment", "source", "run_id"):
+            write_json(path / "run.json", info | {name: info[name] + SCRIPT})
+            with pytest.raises(RecordError, match=rf"run\.json: {name}=.* cannot be a folder name"):
+                read_run(path)
+        write_json(path / "run.json", hostile(info))
     page = render(load_runs(tmp_path))
     assert "alert(1)" in page  # it is shown
     assert "<script>alert" not in page

@@ -5,6 +5,7 @@ Settings, results and keys that are not named here may be any JSON, so that a re
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -101,6 +102,12 @@ class Results(_Part):
     seconds_allocate: Number | None = None
     seconds_rollout: Number | None = None
     seconds_train: Number | None = None
+    cvxpy_optimum: Number | None = None
+    cvxpy_closed_form: Number | None = None
+    cvxpy_gap: Number | None = None
+    cvxpy_kind: Text | None = None
+    cvxpy_solver: Text | None = None
+    cvxpy_status: Text | None = None
 
 
 class Resumed(_Part):
@@ -186,6 +193,15 @@ def checked_experiment(info: Any, where: Path) -> dict[str, Any]:
     return checked
 
 
+def check_before_writing(info: dict[str, Any], where: Path) -> None:
+    """Refuse to write what could not be read.
+
+    Raises:
+        RecordError: names the file and the field.
+    """
+    checked_info(json.loads(json.dumps(info)), where)
+
+
 _RUN, _EXPERIMENT = TypeAdapter(RunInfo), TypeAdapter(ExperimentInfo)
 
 
@@ -198,17 +214,17 @@ def _check(kind: TypeAdapter[Any], info: Any, where: object, question: str) -> N
     try:
         kind.validate_python(info)
     except ValidationError as invalid:
-        raise RecordError(f"{where}: {_explained(invalid)}; {question}") from None
+        raise RecordError(f"{where}: {_explained(invalid, question)}") from None
 
 
-def _explained(invalid: ValidationError) -> str:
-    """The first fault: field, value and what is wrong with it, on one line."""
+def _explained(invalid: ValidationError, question: str) -> str:
+    """The first fault: field, value, what is wrong with it and what to do, on one line."""
     fault = invalid.errors(include_url=False, include_context=False)[0]
     field = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "missing":
-        return f"{field} is missing"
+        return f"{field} is missing; {question}"
     said = fault["msg"].replace("Input should be", "should be")
-    return f"{field}={_short(fault['input'])} {_WORDS.get(fault['type'], said)}"
+    return f"{field}={_short(fault['input'])} {_WORDS.get(fault['type'], said)}; restore the file from a copy"
 
 
 def _short(value: object) -> str:

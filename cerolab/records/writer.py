@@ -16,7 +16,7 @@ import numpy as np
 
 from cerolab.errors import RecordError, RunFinishedError, RunTakenError
 from cerolab.records.files import Lock, cannot_write, make_folder, read_json, write_json
-from cerolab.records.info import checked_info
+from cerolab.records.info import check_before_writing, checked_info
 from cerolab.records.own import refuse_committed
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
@@ -72,7 +72,7 @@ class RunWriter:
             "status": "running",
             "results": {},
         }
-        checked_info(self._info, self.path / "run.json")  # what is written can be read
+        check_before_writing(self._info, self.path / "run.json")
         created = not self.path.exists() and self._create()
         self._lock = Lock(self.path / ".lock")
         try:
@@ -182,7 +182,7 @@ class RunWriter:
             write_table(self.path / f"{table}.parquet", self.so_far(table))
         self._info |= {"status": "finished", "finished": _now(), "results": dict(results)}
         self._info["resolved_options"] = dict(resolved_options or self.settings.options)
-        checked_info(self._info, self.path / "run.json")
+        check_before_writing(self._info, self.path / "run.json")
         write_json(self.path / "run.json", self._info)
         for table in self.settings.detail:
             shutil.rmtree(self.path / f"{table}.parts", ignore_errors=True)
