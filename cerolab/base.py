@@ -15,11 +15,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from cerolab import feedback as feedback_checks
+from cerolab import limits
 from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray, Wave
 from cerolab.checks import whole_number
 from cerolab.errors import AllocatorError, ProtocolError, StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.hooks import defined_at, described, raised
+from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 from cerolab.sources import is_built_in
 from cerolab.text import brief
@@ -52,7 +54,8 @@ class BaseAllocator(ABC, Generic[OptionsT]):
     Class attributes that a subclass sets:
         name: registry name.
         Options: a frozen dataclass of hyper-parameters with defaults.
-        limits: least and largest value of the state's arrays, by name; a state outside is refused.
+        limits: least and largest value of the state's arrays, by name, see ``cerolab.limits``; a state outside is
+            refused.
 
     Attributes:
         problem, seed, options: as given to ``make``.
@@ -63,7 +66,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
 
     name: ClassVar[str]
     Options: ClassVar[type[Any]] = NoOptions
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    limits: ClassVar[Limits] = {}
     _step: str | None = None  # of the method, while it runs
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
@@ -126,7 +129,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         try:
             return getattr(self, step)(*arguments)
         except Exception as error:
-            if isinstance(error, AllocatorError) or is_built_in(type(self)):
+            if isinstance(error, (AllocatorError, StateError)) or is_built_in(type(self)):
                 raise
             raise raised(self, step, error) from error
         finally:
@@ -298,31 +301,49 @@ class BaseAllocator(ABC, Generic[OptionsT]):
             if theirs.size != 1 or theirs.item() != mine:
                 raise StateError(f"{self.name}: the state has {key}={theirs}, this allocator {key}={mine}")
         counts: dict[str, int] = {}
-        limits = {"round_index": self.problem.num_rounds, "remaining": self.problem.budget}
+        most_of = {"round_index": self.problem.num_rounds, "remaining": self.problem.budget}
         if self.problem.token_budget is not None:
-            limits["remaining_tokens"] = self.problem.token_budget
-        for key, most in limits.items():
+            most_of["remaining_tokens"] = self.problem.token_budget
+        for key, most in most_of.items():
             value = self._stored(state, key)
             if value.size != 1 or value.dtype.kind not in "iu" or not 0 <= value.item() <= most:
                 raise StateError(f"{self.name}: the state has {key}={value}, expected a whole number in 0..{most}")
             counts[key] = int(value.item())
         own = self._state_arrays()
         arrays = {key: self._checked_array(key, self._stored(state, key), mine) for key, mine in own.items()}
-        spent = self.problem.budget - counts["remaining"]
-        if "exposure" in arrays and int(arrays["exposure"].sum()) != spent:
-            raise StateError(f"{self.name}: the state's exposure does not sum to the {spent} units it has spent")
-        if "remaining_tokens" in counts and "tokens" in arrays:
-            spent_tokens = limits["remaining_tokens"] - counts["remaining_tokens"]
-            if int(arrays["tokens"].sum()) != spent_tokens:
-                raise StateError(f"{self.name}: the state's tokens do not sum to the {spent_tokens} it has spent")
+        spent_tokens = most_of.get("remaining_tokens", 0) - counts.get("remaining_tokens", 0)
+        self._check_state(arrays, counts["round_index"], counts["remaining"], spent_tokens)
         self._call("_load_arrays", arrays)
         self.round_index, self.remaining, self._pending = counts["round_index"], counts["remaining"], None
         self.remaining_tokens = counts.get("remaining_tokens")
 
+    def _check_state(
+        self, arrays: Mapping[str, np.ndarray], round_index: int, remaining: int, spent_tokens: int
+    ) -> None:
+        """Refuse arrays, each within its limits, that cannot be together, or after such a round and spend.
+
+        Raises:
+            StateError: names the array.
+        """
+        problem, spent = self.problem, self.problem.budget - remaining
+        most = problem.capacity * min(round_index + 1, problem.num_rounds)  # the round may be open
+        if spent > most:
+            raise StateError(
+                f"{self.name}: the state has remaining={remaining} in round {round_index}, when at most {most} of "
+                f"{problem.budget} units can be spent"
+            )
+        if "exposure" in arrays and int(arrays["exposure"].sum()) != spent:
+            raise StateError(f"{self.name}: the state's exposure does not sum to the {spent} units it has spent")
+        if "tokens" in arrays and int(arrays["tokens"].sum()) != spent_tokens:
+            raise StateError(f"{self.name}: the state's tokens do not sum to the {spent_tokens} it has spent")
+
     def _stored(self, state: Mapping[str, Any], key: str) -> np.ndarray:
         if key not in state:
             raise StateError(f"{self.name}: the state lacks {key!r}; was it saved by state_dict()?")
-        return np.asarray(state[key])
+        try:
+            return np.asarray(state[key])
+        except ValueError:
+            raise StateError(f"{self.name}: the state's {key} is no array") from None
 
     def _checked_array(self, key: str, array: np.ndarray, own: np.ndarray) -> np.ndarray:
         """``array``, if it could be this allocator's own ``key``: same shape, finite numbers, within ``limits``."""
@@ -332,9 +353,9 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         if array.dtype.kind not in ("iu" if whole else "iuf") or not np.isfinite(array).all():
             kind = "whole" if whole else "finite"
             raise StateError(f"{self.name}: the state's {key} is not made of {kind} numbers")
-        low, high = self.limits.get(key, (-np.inf, np.inf))
-        if array.size and not (low <= array.min() and array.max() <= high):
-            raise StateError(f"{self.name}: the state's {key} leaves [{low:g}, {high:g}]")
+        low, high = (limits.resolved(limit, self.problem) for limit in self.limits.get(key, (-np.inf, np.inf)))
+        if not ((low <= array) & (array <= high)).all():
+            raise StateError(f"{self.name}: the state's {key} leaves [{low.tolist()}, {high.tolist()}]")
         return array
 
     def options_dict(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from cerolab.text import brief
 Prior = tuple[float, float]
 Precision = Literal["double", "single"]
 _LEAST_WEIGHT = 1e-2  # of a prior that is learned
-_MOST_PRIOR = 1e100  # products of two stay finite
+MOST_PRIOR = 1e100  # products of two stay finite
 
 
 def expected_variance(alpha: npt.ArrayLike, beta: npt.ArrayLike) -> FloatArray:
@@ -225,6 +225,9 @@ class Posterior:
             raise StateError("the state's reward_sum is above its num_responses")
         if (squares > reward_sum + slack).any():
             raise StateError("the state's reward_sq_sum is above its reward_sum")
+        more = slack if precision == "double" else 100 * slack  # errors of single sums add up
+        if (reward_sum**2 > num_responses * (squares + more)).any():
+            raise StateError("the state's reward_sq_sum is below what its reward_sum and num_responses leave")
         prior = (float(state["prior"][0]), float(state["prior"][1]))
         return cls(prior, forgetting, num_responses, reward_sum, squares if state["graded"] else None)
 
@@ -260,8 +263,8 @@ def checked_prior(prior: object) -> Prior:
     a0, b0 = (float(x) for x in pair)
     if not (0 < a0 < math.inf and 0 < b0 < math.inf):
         raise InvalidValueError("prior", (a0, b0), "is not positive and finite", remedy)
-    if max(a0, b0) > _MOST_PRIOR:
-        raise InvalidValueError("prior", (a0, b0), f"is above {_MOST_PRIOR:g}", remedy)
+    if max(a0, b0) > MOST_PRIOR:
+        raise InvalidValueError("prior", (a0, b0), f"is above {MOST_PRIOR:g}", remedy)
     return a0, b0
 
 

@@ -19,12 +19,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cerolab import oracle, seeding, utility
+from cerolab import limits, oracle, seeding, utility
 from cerolab.allocation import Allocation, FloatArray, IntArray
 from cerolab.base import BaseAllocator
 from cerolab.checks import real_number
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, StateError
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits, check_visited
 from cerolab.problem import AllocationProblem
 from cerolab.projection import TieOrder, best_allocation
 from cerolab.registry import register
@@ -57,10 +58,11 @@ class Oracle(BaseAllocator[OracleOptions]):
 
     name = "oracle"
     Options = OracleOptions
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "exposure": (0, math.inf),
-        "plan": (0, math.inf),
-        "visited": (-1, math.inf),
+    limits: ClassVar[Limits] = {
+        "exposure": (0, limits.prompt_units),
+        "plan": (0, limits.prompt_units),
+        "planned_for": (-1.0, 0.25),  # -1 for no plan
+        "visited": (-1, limits.last_round),
     }
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OracleOptions):
@@ -137,6 +139,18 @@ class Oracle(BaseAllocator[OracleOptions]):
             "planned_for": self._planned_for_M.copy(),
             "visited": self._visited_M.copy(),
         }
+
+    def _check_state(
+        self, arrays: Mapping[str, np.ndarray], round_index: int, remaining: int, spent_tokens: int
+    ) -> None:
+        super()._check_state(arrays, round_index, remaining, spent_tokens)
+        check_visited(self.name, arrays["visited"], round_index)
+        plan_M, rounds_left = arrays["plan"], self.problem.num_rounds - round_index
+        if int(plan_M.sum()) > remaining or int(plan_M.max()) > rounds_left * self.problem.max_units:
+            raise StateError(f"{self.name}: the state's plan is more than the {rounds_left} rounds left can execute")
+        exposed_M, visited_M = arrays["exposure"] > 0, arrays["visited"] >= 0
+        if (exposed_M != visited_M).any():
+            raise StateError(f"{self.name}: the state's visited and exposure name other prompts")
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.exposure_M = np.array(arrays["exposure"], np.int64)

@@ -35,6 +35,7 @@ from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
 from cerolab.epochs import Epochs
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits
 from cerolab.posterior import Prior
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
@@ -87,7 +88,7 @@ class ReinforceAdaEst(PosteriorAllocator[ReinforceAdaEstOptions]):
     name = "reinforce_ada_est"
     Options = ReinforceAdaEstOptions
     fades_by_visit: ClassVar[bool] = True
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**PosteriorAllocator.limits, **batches.LIMITS}
+    limits: ClassVar[Limits] = {**PosteriorAllocator.limits, **batches.LIMITS}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: ReinforceAdaEstOptions):
         super().__init__(problem, seed, options)

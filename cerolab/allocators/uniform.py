@@ -18,8 +18,9 @@ import numpy as np
 
 from cerolab.allocation import Allocation
 from cerolab.base import NoOptions
-from cerolab.epochs import Epochs
+from cerolab.epochs import LIMITS, Epochs
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 from cerolab.projection import fill_in_order
 from cerolab.registry import register
@@ -32,7 +33,7 @@ class Uniform(StackableAllocator[NoOptions]):
 
     name = "uniform"
     row_arrays = ()
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"order": (0, np.inf), "cursor": (0, np.inf)}
+    limits: ClassVar[Limits] = LIMITS
 
     def __init__(self, problem: AllocationProblem, seed: int, options: NoOptions):
         super().__init__(problem, seed, options)

@@ -40,6 +40,7 @@ from cerolab.embedding import EmbeddingProcess
 from cerolab.epochs import Epochs
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 from cerolab.projection import largest_increments
 from cerolab.registry import register
@@ -148,7 +149,7 @@ class Vip(PosteriorAllocator[VipOptions]):
 
     name = "vip"
     Options = VipOptions
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+    limits: ClassVar[Limits] = {
         **PosteriorAllocator.limits,
         **batches.LIMITS,
         **embedding.LIMITS,

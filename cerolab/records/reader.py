@@ -60,7 +60,7 @@ def read_run(path: Path | str, unfinished: bool = False) -> Run:
     folder = path.absolute().name
     if info["run_id"] != folder:
         raise RecordError(
-            f"{path / 'run.json'} is of run {info['run_id']}, its folder is named {folder}: a copy, or renamed; "
+            f"{path / 'run.json'}: run_id={info['run_id']!r}, its folder is named {folder!r}: a copy, or renamed; "
             "remove it, or give the folder its name back"
         )
     if info["status"] != "finished" and not unfinished:
