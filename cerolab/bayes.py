@@ -16,7 +16,9 @@ from cerolab.errors import InvalidValueError, StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.limits import Limits
 from cerolab.posterior import (
+    LEAST_WEIGHT,
     MOST_PRIOR,
+    MOST_WEIGHT,
     Posterior,
     Precision,
     Prior,
@@ -167,8 +169,11 @@ class PosteriorAllocator(StackableAllocator[OptionsT]):
             raise StateError(f"{self.name}: the state's num_responses are more than its exposure has")
         if fitted > (most if self._learns_prior else 0.0):
             raise StateError(f"{self.name}: the state's fitted_evidence is {fitted}, of {seen} responses")
-        own = self.options.prior
-        if not isinstance(own, str) and tuple(arrays["prior"].tolist()) != own:
+        own, prior = self.options.prior, arrays["prior"]
+        if isinstance(own, str):
+            if not (prior.min() >= LEAST_WEIGHT / _ROUNDING and prior.max() <= MOST_WEIGHT * _ROUNDING):
+                raise StateError(f"{self.name}: the state's prior {prior.tolist()} is none that is learned")
+        elif tuple(prior.tolist()) != own:
             raise StateError(f"{self.name}: the state's prior is not that of its options, {own}")
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:

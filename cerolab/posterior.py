@@ -29,7 +29,7 @@ from cerolab.text import brief
 
 Prior = tuple[float, float]
 Precision = Literal["double", "single"]
-_LEAST_WEIGHT = 1e-2  # of a prior that is learned
+LEAST_WEIGHT, MOST_WEIGHT = 1e-2, 100.0  # of a prior that is learned
 MOST_PRIOR = 1e100  # products of two stay finite
 
 
@@ -279,7 +279,7 @@ def checked_forgetting(forgetting: object) -> float:
 
 
 def fit_prior(
-    reward_sum: FloatArray, num_responses: FloatArray, variance_ratio: float = 1.0, most_weight: float = 100.0
+    reward_sum: FloatArray, num_responses: FloatArray, variance_ratio: float = 1.0, most_weight: float = MOST_WEIGHT
 ) -> Prior:
     """The pool-wide empirical-Bayes prior: the likeliest beta-binomial law of all prompts with responses.
 
@@ -314,11 +314,11 @@ def fit_prior(
         slope = np.array([a - 1.0 - a * slope_a, b - 1.0 - b * slope_b])
         return float((penalty - likelihood) / weight.sum()), slope / weight.sum()
 
-    bounds = [(math.log(_LEAST_WEIGHT), math.log(most_weight))] * 2
+    bounds = [(math.log(LEAST_WEIGHT), math.log(most_weight))] * 2
     best = optimize.minimize(
         loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-10}
     )
-    a0, b0 = (min(max(float(f"{part:.3g}"), _LEAST_WEIGHT), most_weight) for part in variance_ratio * np.exp(best.x))
+    a0, b0 = (min(max(float(f"{part:.3g}"), LEAST_WEIGHT), most_weight) for part in variance_ratio * np.exp(best.x))
     return a0, b0
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from cerolab import batches, limits
+from cerolab import epochs, limits
 from cerolab.allocation import Allocation, BoolArray, IntArray
 from cerolab.base import BaseAllocator
 from cerolab.epochs import Epochs
@@ -45,7 +45,7 @@ class RoundAllocator(BaseAllocator[OptionsT]):
 
     turns: ClassVar[float] = 1  # times that a round may go through the pool
     limits: ClassVar[Limits] = {
-        **batches.LIMITS,
+        **epochs.LIMITS,
         "round": (0, lambda problem: (*[problem.capacity] * 3, np.inf)),
         "round_units": (0, limits.round_units),
         **dict.fromkeys(_SUMS, (0.0, limits.round_responses)),

@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from cerolab import batches, recent
+from cerolab import epochs, recent
 from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
 from cerolab.base import BaseAllocator
 from cerolab.batches import Batches, GroupSizes, check_group_options
@@ -46,7 +46,7 @@ class WindowAllocator(BaseAllocator[OptionsT]):
     State: the epoch's order int64 [M] and cursor; the last W groups of each prompt [M, W], 12 bytes a group.
     """
 
-    limits: ClassVar[Limits] = {**batches.LIMITS, **recent.LIMITS}
+    limits: ClassVar[Limits] = {**epochs.LIMITS, **recent.LIMITS}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
         super().__init__(problem, seed, options)

@@ -50,15 +50,25 @@ def check_settings(
     for name, reason in _REFUSED.items():
         if trl.get(name):
             raise CerolabError(f"{name} cannot be used with AllocatedGRPOTrainer: {reason}; use trl.GRPOTrainer")
+    if on_bad_reward not in ("error", "skip"):
+        raise UnknownNameError("on_bad_reward", on_bad_reward, ("error", "skip"))
+    check_args(args, problem)
+    _check_dataset(dataset, problem)
+
+
+def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
+    """Refuse settings of TRL that would be wrong whatever the data and the model.
+
+    Raises:
+        InvalidValueError: a setting that does not fit the problem.
+        CerolabError: a feature that has no meaning here.
+    """
     if args.deepspeed:
         raise CerolabError("deepspeed cannot be used with AllocatedGRPOTrainer: a round may make no update; use FSDP")
     if args.entropy_coef != 0.0 or args.use_adaptive_entropy:
         raise InvalidValueError(
             "entropy_coef", args.entropy_coef, "adds a bonus per micro-batch, whose sizes vary here", "set it to 0"
         )
-    if on_bad_reward not in ("error", "skip"):
-        raise UnknownNameError("on_bad_reward", on_bad_reward, ("error", "skip"))
-    _check_dataset(dataset, problem)
     _check_sizes(args, problem)
 
 

@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
 from cerolab.cli import launch
 from cerolab.errors import InvalidValueError
 from cerolab.records.files import write_json
+from cerolab.settings import Seed, Settings
+from llm.declared import Above0, Count, DType, Positive, Questions, Text
+from llm.models import model_path
+from llm.paths import check_new_file
+from llm.prompting import check_template, prompt_length
+from llm.tasks import check_task, has_one_text, load_evaluation
 
 HELP = """Measure a model on held-out questions: avg@n, the mean reward of n responses, and pass@n, the unbiased chance
 that one of them succeeds, in every suite, over all questions, and as the mean over suites (macro).
@@ -22,7 +29,7 @@ Example: python -m llm.evaluate --model results/llm/train/RUN/model --task "arit
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSettings:
+class EvaluateSettings(Settings):
     """What to measure.
 
     Parameters
@@ -32,9 +39,10 @@ class EvaluateSettings:
     task
         Where the questions come from, as in llm.train.
     num_train
-        Size of the pool that the held-out questions are kept apart from; give that of the training.
+        Size of the pool that generated questions are kept apart from; give that of the training.
     num_heldout
-        Held-out questions; 0 takes all.
+        Questions; by default 1000 generated ones, and all of a file, the second where there are two. Of a single file
+        that was trained on, give the number that the training held out.
     task_seed
         Of the draw of questions.
     samples
@@ -55,40 +63,50 @@ class EvaluateSettings:
         JSON file to write the scores to.
     """
 
-    model: str = "tiny"
-    task: str = "arithmetic(broad)"
-    num_train: int = 2000
-    num_heldout: int = 1000
-    task_seed: int = 0
-    samples: int = 16
-    temperature: float = 0.6
-    max_new_tokens: int = 0
-    prompt_template: str = "{prompt}"
-    dtype: str = "float32"
-    batch_size: int = 512
-    seed: int = 0
+    model: Text = "tiny"
+    task: Text = "arithmetic(broad)"
+    num_train: Questions = 2000
+    num_heldout: Questions | None = None
+    task_seed: Seed = 0
+    samples: Annotated[int, Field(ge=0, le=100_000)] = 16
+    temperature: Above0 = 0.6
+    max_new_tokens: Count = 0
+    prompt_template: Text = "{prompt}"
+    dtype: DType = "float32"
+    batch_size: Positive = 512
+    seed: Seed = 0
     out: Path | None = None
+
+    def check(self) -> None:
+        """Refuse what cannot be measured or written, before anything is loaded.
+
+        Raises:
+            CerolabError: names the setting, its value and what would be right.
+        """
+        if self.out is not None:
+            check_new_file("out", self.out)
+        check_template(self.prompt_template)
+        check_task(self.task, "task", self.model)
+        model_path(self.model, made=False)
+        if self.samples == 0 and not has_one_text(self.task):
+            problem = f"asks for exact success rates, which {self.task} has not"
+            raise InvalidValueError("samples", 0, problem, "give a number, 16 say")
+        if self.num_heldout == 0:
+            raise InvalidValueError("num_heldout", 0, "leaves no question", "leave it out, or give a number")
 
 
 def evaluate(settings: Annotated[EvaluateSettings, Parameter(name="*")] = EvaluateSettings()) -> None:
     """Measure, print a table, and write the scores where asked to."""
+    settings.check()
     from llm.cpu import keep_freed_memory, on_cpu
     from llm.evaluation import Evaluator
     from llm.models import load_model
-    from llm.prompting import check_template
     from llm.sampling import transformers_generate
-    from llm.tasks import load_task
 
-    for name, least in (("samples", 0), ("batch_size", 1)):
-        if getattr(settings, name) < least:
-            raise InvalidValueError(name, getattr(settings, name), f"is below {least}", "use 16, say")
-    if settings.temperature <= 0:
-        raise InvalidValueError("temperature", settings.temperature, "is not positive", "use 0.6, say")
-    check_template(settings.prompt_template)
-    task = load_task(settings.task, settings.num_train, settings.num_heldout, settings.task_seed)
-    if not task.heldout:
-        raise InvalidValueError("num_heldout", settings.num_heldout, "leaves no question", "hold some out")
+    task = load_evaluation(settings.task, settings.num_heldout, settings.task_seed, settings.num_train)
     model, tokenizer = load_model(settings.model, settings.dtype)
+    for question in task.heldout:
+        prompt_length(question, settings.prompt_template, tokenizer, settings.task, settings.model)
     if on_cpu():
         keep_freed_memory()
     else:

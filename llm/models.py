@@ -7,27 +7,61 @@ from pathlib import Path
 from typing import Any
 
 from cerolab.errors import InvalidValueError, UnknownNameError
+from llm.paths import is_folder
 
 DTYPES = ("float32", "bfloat16")
 
 
-def model_path(name: str) -> str:
-    """What transformers loads; ``tiny`` and ``smollm2`` are made on first use.
+def model_path(name: str, made: bool = True) -> str:
+    """What transformers loads.
+
+    Args:
+        name: ``tiny``, ``smollm2``, a folder, or a name on the hub.
+        made: make ``tiny`` and ``smollm2`` where they are not; else their names are returned as they are.
 
     Raises:
-        InvalidValueError: looks like a path, and is none.
+        InvalidValueError: no folder, and nothing that could be a name on the hub; or the folder of a run.
     """
+    if name in ("tiny", "smollm2"):
+        return _made(name) if made else name
+    if is_folder(name):
+        folder = Path(name).expanduser()
+        if not _holds_model(folder):
+            if (folder / "run.json").is_file():
+                raise InvalidValueError("model", name, "is the folder of a run, not of a model", _model_of(folder))
+            raise InvalidValueError("model", name, "is a folder without config.json", "give a model's folder")
+        return str(folder)
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        if name.startswith((".", "/", "~")):
+            raise HFValidationError
+        validate_repo_id(name)
+    except HFValidationError:
+        remedy = "give a folder, a Hugging Face name, tiny or smollm2"
+        raise InvalidValueError("model", name, "is no folder", remedy) from None
+    return name
+
+
+def _made(name: str) -> str:
     if name == "tiny":
         from llm.pretrain import tiny_path
 
         return str(tiny_path())
-    if name == "smollm2":
-        from llm.smollm2 import smollm2_path
+    from llm.smollm2 import smollm2_path
 
-        return str(smollm2_path())
-    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
-        raise InvalidValueError("model", name, "is no folder", "give a folder, a Hugging Face name, tiny or smollm2")
-    return str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
+    return str(smollm2_path())
+
+
+def _holds_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+
+
+def _model_of(run: Path) -> str:
+    if _holds_model(run / "model"):
+        return f"give {run / 'model'}"
+    return "it kept none (it has not finished, or --no-save-model was given): train it anew, or give another model"
 
 
 def load_model(

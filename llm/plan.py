@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from llm.cache import cache_directory
 from llm.grpo_settings import batch_sizes
 from llm.models import model_path
 from llm.processes import num_processes
-from llm.prompting import check_template
 from llm.session import load_fitting
 from llm.settings import TrainSettings
-from llm.tasks import Task, load_task
+from llm.tasks import Task, load_evaluation, load_task
 
 _NAMED_SIZE = re.compile(r"(\d+(?:\.\d+)?)([BM])(?![a-z0-9])", re.IGNORECASE)  # in a name: 1.5B, 135M
 _SAME_SPEED = ("model", "lora_rank", "task", "engine", "max_new_tokens", "batch_size", "dtype", "bf16")
@@ -30,15 +28,14 @@ def plan(settings: TrainSettings) -> dict[str, str]:
         CerolabError: a setting that cannot be used.
     """
     settings.check()
-    check_template(settings.prompt_template)
-    parameters, tokenizer, model = _model(settings.model)
+    parameters, tokenizer, model = _model(settings.model, settings.attention)
     task = _task(settings.task, settings, tokenizer)
     if task is None and not settings.num_prompts:
         raise InvalidValueError("num_prompts", 0, f"takes all of {settings.task}, which is not here", "give a number")
     problem = settings.problem(settings.num_prompts if task is None else len(task.train))
     heldout = task
-    if settings.eval_task is not None:
-        heldout = _task(settings.eval_task, replace(settings, num_prompts=0), tokenizer)
+    if settings.eval_task is not None and settings.num_heldout != 0:
+        heldout = _task(settings.eval_task, settings, tokenizer, evaluation=True)
     processes = num_processes()
     at_once, accumulation = batch_sizes(settings, problem, processes)
     pool = f"{problem.num_prompts:,} prompts of {settings.task}"
@@ -48,7 +45,7 @@ def plan(settings: TrainSettings) -> dict[str, str]:
         "pool": f"{pool}, not here" if task is None else f"{pool}; dropped: {dict(task.dropped) or 'none'}",
         "held out": f"{settings.eval_task or settings.task}, not here"
         if heldout is None
-        else f"{len(heldout.heldout):,} questions",
+        else f"{len(heldout.heldout):,} questions" + ("" if heldout.heldout else ": nothing is evaluated"),
         "rounds": f"{problem.num_rounds:,}, {problem.mean_spend:.1f} units each on average, {problem.capacity} at most",
         "responses": f"{problem.budget_responses:,} of up to {'?' if limit is None else f'{limit:,}'} tokens"
         + (f", {problem.token_budget:,} tokens in all" if problem.token_budget else ""),
@@ -60,7 +57,7 @@ def plan(settings: TrainSettings) -> dict[str, str]:
     }
 
 
-def _model(name: str) -> tuple[int | None, Any, str]:
+def _model(name: str, attention: str | None) -> tuple[int | None, Any, str]:
     """Parameters as far as known, the tokenizer where it is here, and what to say of the model."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -73,9 +70,12 @@ def _model(name: str) -> tuple[int | None, Any, str]:
         made = sorted(cache_directory().glob("smollm2-*")) if name == "smollm2" else [model_path(name)]
         path = str(made[0]) if made else "smollm2-135M"
         try:
-            options = {"local_files_only": True, "trust_remote_code": False}  # a plan runs nothing of the model's
-            config = AutoConfig.from_pretrained(path, **options)
-            tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **options)
+            here: dict[str, Any] = {
+                "local_files_only": True,
+                "trust_remote_code": False,
+            }  # runs nothing of it
+            config = AutoConfig.from_pretrained(path, **here)
+            tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **here)
         except (OSError, ValueError) as error:
             if Path(path).is_dir():
                 problem = f"cannot be loaded ({' '.join(str(error).split())[:200]})"
@@ -85,18 +85,27 @@ def _model(name: str) -> tuple[int | None, Any, str]:
                 return None, None, "not here"
             parameters = int(float(size[1]) * {"B": 1e9, "M": 1e6}[size[2].upper()])
             return parameters, None, f"not here, about {parameters / 1e6:,.0f} M parameters by its name"
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, **options)
+    except Exception as error:  # of each kind of attention, another
+        if attention is None:
+            raise
+        problem = f"cannot be used ({' '.join(str(error).split())[:200]})"
+        raise InvalidValueError("attention", attention, problem, "leave it out, or use eager or sdpa") from None
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return parameters, tokenizer, f"{parameters / 1e6:,.1f} M parameters"
 
 
-def _task(text: str, settings: TrainSettings, tokenizer: Any) -> Task | None:
+def _task(text: str, settings: TrainSettings, tokenizer: Any, evaluation: bool = False) -> Task | None:
     """The task; None where it is a data set of the hub that is not in the cache."""
     try:
         if tokenizer is not None:
-            return load_fitting(text, settings, tokenizer)
-        return load_task(text, settings.num_prompts, settings.num_heldout, settings.task_seed)
+            return load_fitting(text, settings, tokenizer, evaluation)
+        if evaluation:
+            return load_evaluation(text, settings.num_heldout, settings.task_seed)
+        return load_task(text, settings.num_prompts, settings.num_pool_heldout, settings.task_seed)
     except InvalidValueError as error:
         if error.field != "data set":
             raise

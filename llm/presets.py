@@ -20,7 +20,6 @@ _PAPER = {
     "task": "dapo_math(BytedTsinghua-SIA/DAPO-Math-17k)",
     "num_prompts": 8960,
     "eval_task": "aime(HuggingFaceH4/aime_2024)",
-    "num_heldout": 0,
     "max_prompt_tokens": 2048,
     "max_new_tokens": 2048,
     "engine": "vllm",

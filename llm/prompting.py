@@ -32,6 +32,19 @@ def prompt_ids(question: Question, template: str, tokenizer: Any) -> list[int]:
     return list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"])
 
 
+def prompt_length(question: Question, template: str, tokenizer: Any, task: str, model: str) -> int:
+    """Tokens of the prompt; names the task and the model where the tokenizer cannot read it.
+
+    Raises:
+        InvalidValueError: a character that the tokenizer does not know, or a chat template that fails.
+    """
+    try:
+        return len(prompt_ids(question, template, tokenizer))
+    except Exception as error:  # each tokenizer and each chat template has its own
+        problem = f"has a prompt that the model {model} cannot read ({' '.join(str(error).split())[:100]})"
+        raise InvalidValueError("task", task, problem, "give another --model, or another prompt template") from None
+
+
 def text_of(completion: Any) -> str:
     """The text of a completion as TRL hands it to reward functions."""
     return completion if isinstance(completion, str) else str(completion[-1]["content"])

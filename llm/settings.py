@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from cerolab import AllocationProblem
-from cerolab.errors import InvalidValueError, UnknownNameError
+import numpy as np
+from pydantic import Field
+
+from cerolab import AllocationProblem, make
+from cerolab.errors import InvalidValueError
 from cerolab.method import Method
 from cerolab.records.own import writable
 from cerolab.registry import import_plugins
-from llm.models import DTYPES
+from cerolab.settings import CommandLineOnly, NoRepeats, Seed, Settings, one_of
+from llm.declared import (
+    Above0,
+    Count,
+    DType,
+    FolderName,
+    NonNegative,
+    Positive,
+    Questions,
+    Share,
+    Text,
+)
+from llm.models import model_path
+from llm.paths import check_folder
+from llm.prompting import check_template
+from llm.tasks import NUM_HELDOUT, check_task, has_an_end, has_one_text, has_own_heldout
 
 ENGINES = ("transformers", "vllm", "vllm-server")
+LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
+# Settings of TRL that can run code, read pickles, or send something to other machines.
+FOREIGN = (
+    "accelerator_config", "deepspeed", "fsdp_config", "generation_kwargs", "hub_model_id", "hub_revision", "hub_token",
+    "log_completions_hub_repo", "model_init_kwargs", "output_dir", "parallelism_config", "push_to_hub",
+    "resume_from_checkpoint", "trackio_bucket_id", "trackio_space_id", "trackio_static_space_id", "trust_remote_code",
+    "vllm_server_base_url", "vllm_server_host", "vllm_server_port",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
+class TrainSettings(Settings):
     """Everything that a training can be told.
 
     Parameters
@@ -44,7 +70,7 @@ class TrainSettings:
         Rank of LoRA adapters on all linear layers; 0 trains every weight.
     task
         Where the questions come from: "arithmetic(broad)", "arithmetic(hard)", "reasoning_gym(gcd, chain_sum)",
-        "gsm8k(train.jsonl)", "math(...)", "dapo_math(...)", "aime(...)"; a file, a folder or a hub dataset.
+        "gsm8k(train.jsonl)", "math(...)", "dapo_math(...)", "aime(...)"; in brackets a file, a folder or a hub dataset.
     eval_task
         Held-out questions from another task; by default the task's own.
     task_seed
@@ -58,7 +84,8 @@ class TrainSettings:
     num_prompts
         Pool size M; 0 takes all questions of the task.
     num_heldout
-        Held-out questions; 0 takes all.
+        Held-out questions; by default all of a set of its own (eval_task, or a task's second file), 1000 of generated
+        ones, and of a single file 1000 or a fifth; 0 for no evaluation.
     num_rounds
         Rounds K of the horizon.
     budget
@@ -133,7 +160,7 @@ class TrainSettings:
     save_model
         Keep the trained model in the run's folder.
     report_to
-        Trackers, e.g. tensorboard, wandb, trackio.
+        Trackers, e.g. wandb, trackio or tensorboard; each is a package to install first.
     logging_rounds
         Rounds between log entries.
     threads
@@ -142,68 +169,68 @@ class TrainSettings:
         Any other field of TRL's GRPOConfig, e.g. --trl.importance-sampling-level sequence.
     """
 
-    name: str = "train"
+    name: FolderName = "train"
     out: Path = Path("results")
-    allocator: str = "cero"
-    plugins: tuple[str, ...] = ()
-    seed: int = 0
-    model: str = "tiny"
-    trust_remote_code: bool = False
-    dtype: str = "float32"
-    attention: str | None = None
-    lora_rank: int = 0
-    task: str = "arithmetic(broad)"
-    eval_task: str | None = None
-    task_seed: int = 0
-    prompt_template: str = "{prompt}"
-    max_prompt_tokens: int = 2048
+    allocator: Text = "cero"
+    plugins: Annotated[tuple[Text, ...], CommandLineOnly()] = ()
+    seed: Seed = 0
+    model: Text = "tiny"
+    trust_remote_code: Annotated[bool, CommandLineOnly()] = False
+    dtype: DType = "float32"
+    attention: Text | None = None
+    lora_rank: Count = 0
+    task: Text = "arithmetic(broad)"
+    eval_task: Text | None = None
+    task_seed: Seed = 0
+    prompt_template: Text = "{prompt}"
+    max_prompt_tokens: Positive = 2048
     strict: bool = False
-    num_prompts: int = 2000
-    num_heldout: int = 1000
-    num_rounds: int = 60
-    budget: int = 7680
-    token_budget: int = 0
-    capacity: int = 0
-    max_units: int = 2
-    responses_per_unit: int = 4
-    saturation: float = 1.0
-    engine: str = "transformers"
+    num_prompts: Questions = 2000
+    num_heldout: Questions | None = None
+    num_rounds: Positive = 60
+    budget: Annotated[int, Field(ge=1, le=10**12)] = 7680
+    token_budget: Annotated[int, Field(ge=0, le=10**15)] = 0
+    capacity: Annotated[int, Field(ge=0, le=10**12)] = 0
+    max_units: Positive = 2
+    responses_per_unit: Positive = 4
+    saturation: Above0 = 1.0
+    engine: Annotated[str, one_of("engine", ENGINES)] = "transformers"
     share_prefill: bool = True
-    vllm_url: str | None = None
-    vllm_memory: float = 0.3
-    max_new_tokens: int = 0
-    temperature: float = 1.0
-    learning_rate: float = 1e-4
-    lr_schedule: str = "constant"
-    warmup_rounds: int = 5
-    adam_beta2: float = 0.99
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    loss: str = "dapo"
-    scale_rewards: str = "group"
-    advantage_clip: float = 5.0
-    kl: float = 0.0
-    clip_low: float = 0.2
-    clip_high: float = 0.28
-    dual_clip: float = 10.0
-    num_iterations: int = 1
-    updates_per_round: int = 1
-    batch_size: int = 1024
+    vllm_url: Annotated[Text | None, CommandLineOnly()] = None
+    vllm_memory: Annotated[float, Field(gt=0.0, le=1.0)] = 0.3
+    max_new_tokens: Count = 0
+    temperature: Above0 = 1.0
+    learning_rate: NonNegative = 1e-4
+    lr_schedule: Text = "constant"
+    warmup_rounds: Count = 5
+    adam_beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    weight_decay: NonNegative = 0.0
+    max_grad_norm: NonNegative = 1.0
+    loss: Annotated[str, one_of("loss", LOSSES)] = "dapo"
+    scale_rewards: Annotated[str, one_of("scale_rewards", ("group", "batch", "none"))] = "group"
+    advantage_clip: NonNegative = 5.0
+    kl: NonNegative = 0.0
+    clip_low: Share = 0.2
+    clip_high: NonNegative = 0.28
+    dual_clip: NonNegative = 10.0
+    num_iterations: Positive = 1
+    updates_per_round: Positive = 1
+    batch_size: Positive = 1024
     bf16: bool = True
     gradient_checkpointing: bool = False
-    on_bad_reward: str = "error"
-    reward_seconds: float = 0.0
-    eval_every: int = 10
-    eval_samples: int = 0
-    final_samples: int = 16
-    eval_temperature: float = 0.6
-    oracle_every: int = 25
-    save_every: int = 25
+    on_bad_reward: Annotated[str, one_of("on_bad_reward", ("error", "skip"))] = "error"
+    reward_seconds: Annotated[float, Field(ge=0.0, le=1e9)] = 0.0
+    eval_every: Count = 10
+    eval_samples: Count = 0
+    final_samples: Count = 16
+    eval_temperature: Above0 = 0.6
+    oracle_every: Positive = 25
+    save_every: Positive = 25
     save_model: bool = True
-    report_to: tuple[str, ...] = ()
-    logging_rounds: int = 10
-    threads: int = 0
-    trl: dict[str, Any] = field(default_factory=dict)
+    report_to: Annotated[tuple[Text, ...], NoRepeats] = ()
+    logging_rounds: Positive = 10
+    threads: Annotated[int, Field(ge=0, le=4096)] = 0
+    trl: Annotated[dict[str, Any], CommandLineOnly(FOREIGN)] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse what cannot run, before anything is loaded.
@@ -211,39 +238,56 @@ class TrainSettings:
         Raises:
             CerolabError: names the setting, its value and what would be right.
         """
+        check_folder("out", self.out)
         import_plugins(self.plugins)
-        for name, known in (
-            ("engine", ENGINES),
-            ("dtype", DTYPES),
-            ("scale_rewards", ("group", "batch", "none")),
-            ("on_bad_reward", ("error", "skip")),
-        ):
-            if getattr(self, name) not in known:
-                raise UnknownNameError(name, getattr(self, name), known)
-        for name in ("num_rounds", "budget", "responses_per_unit", "batch_size", "save_every", "oracle_every",
-                     "num_iterations", "updates_per_round", "logging_rounds"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise InvalidValueError(name, getattr(self, name), "is below 1", "use a positive whole number")
-        for name in ("num_prompts", "num_heldout", "token_budget", "capacity", "eval_every", "eval_samples",
-                     "final_samples", "threads", "lora_rank", "max_new_tokens", "warmup_rounds",
-                     "reward_seconds"):  # fmt: skip
-            if getattr(self, name) < 0:
-                raise InvalidValueError(name, getattr(self, name), "is negative", "use 0 or more")
+        method = Method.parse(self.allocator)
+        self._check_generation()
+        self._check_questions()
+        self._check_allocator(method, self.problem(self.num_prompts or max(self.budget, self.capacity)))
+        from llm.grpo_settings import check_trl  # imports TRL, which takes seconds
+
+        check_trl(self)
+
+    def _check_allocator(self, method: Method, problem: AllocationProblem) -> None:
+        """Make the allocator once, for a few prompts: it knows what its options can be."""
+        options = dict(method.options)
+        if method.name == "random_matched":  # it replays a run that may not be there yet
+            return
+        num_prompts = min(problem.num_prompts, 64)
+        capacity = min(problem.capacity, num_prompts * problem.max_units)
+        budget = min(problem.budget, capacity * problem.num_rounds)
+        if method.name == "oracle":
+            options["rate"] = lambda: np.zeros(num_prompts)
+        few = replace(problem, num_prompts=num_prompts, capacity=capacity, budget=budget)
+        make(method.name, few, self.seed, **options)
+
+    def _check_generation(self) -> None:
+        model_path(self.model, made=False)
+        check_template(self.prompt_template)
         if self.responses_per_unit < 2 and self.max_units < 2:
             raise InvalidValueError(
                 "responses_per_unit", self.responses_per_unit, "makes groups of one response", "use at least 2"
             )
-        if self.engine == "vllm-server" and not self.vllm_url:
-            raise InvalidValueError("vllm_url", self.vllm_url, "is missing", "give the server's address")
-        if self.eval_temperature <= 0 or self.temperature <= 0:
-            raise InvalidValueError("temperature", self.temperature, "is not positive", "use 1.0, say")
-        Method.parse(self.allocator)
+        if self.engine == "vllm-server" and not (self.vllm_url or "").startswith(("http://", "https://")):
+            raise InvalidValueError("vllm_url", self.vllm_url, "is no address", "give the server's, http://host:port")
         if self.token_budget and not self.max_new_tokens:
             raise InvalidValueError(
                 "max_new_tokens", 0, f"is missing under token_budget={self.token_budget}", "give the longest response"
             )
-        if self.num_prompts:
-            self.problem(self.num_prompts)
+
+    def _check_questions(self) -> None:
+        for name in ("task", "eval_task"):
+            if (text := getattr(self, name)) is not None:
+                check_task(text, name, self.model)
+        if not self.num_prompts and not has_an_end(self.task):
+            raise InvalidValueError(
+                "num_prompts", 0, f"takes all questions, and {self.task} has no end", "give 2000, say"
+            )
+        asked = self.eval_task or self.task
+        if self.eval_samples == 0 and self.num_heldout != 0 and not has_one_text(asked):
+            raise InvalidValueError(
+                "eval_samples", 0, f"asks for exact success rates, which {asked} has not", "give a number, 16 say"
+            )
 
     def problem(self, num_prompts: int) -> AllocationProblem:
         """The allocation problem over a pool of ``num_prompts``."""
@@ -261,6 +305,11 @@ class TrainSettings:
         )
 
     @property
+    def num_pool_heldout(self) -> int | None:
+        """Questions that the task of the training holds out itself: none where others are asked."""
+        return self.num_heldout if self.eval_task is None else 0
+
+    @property
     def steps_per_round(self) -> int:
         """Optimizer steps of a round."""
         return self.updates_per_round * self.num_iterations
@@ -275,6 +324,12 @@ class TrainSettings:
         kept = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _NOT_SCENARIO}
         if not self.trust_remote_code:
             del kept["trust_remote_code"]  # so that run ids stay what they were
+        if self.num_heldout is None and self.eval_task is None and not has_own_heldout(self.task):
+            kept["num_heldout"] = NUM_HELDOUT
+        if self.trl:
+            from llm.trl_options import trl_options
+
+            kept["trl"] = trl_options(self.trl)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from pydantic import Field
 from tqdm import tqdm
 
 from cerolab.cli import launch
@@ -19,9 +22,11 @@ from cerolab.method import Method
 from cerolab.records import read_infos, write_in_turn
 from cerolab.records.own import committed_beside, writable
 from cerolab.registry import import_plugins
+from cerolab.settings import CommandLineOnly, NoRepeats, Seed, Settings
 from cerolab.workers import in_processes, worker_count
+from llm.declared import FolderName, Text, from_text
 from llm.presets import PRESETS
-from llm.settings import TrainSettings
+from llm.settings import FOREIGN, TrainSettings
 
 if TYPE_CHECKING:
     from llm.session import Session
@@ -42,6 +47,9 @@ QUICK = {
     "seeds": 1,
     "settings": {"num-heldout": 1000, "eval-every": 5, "eval-temperature": 1.0, "final-samples": 0},
 }
+# What the study itself sets.
+_OWN = frozenset({"name", "out", "seed", "allocator", "task", "threads", "save_model", "plugins"})
+_NOT_FROM_FILES = ("plugins", "trust_remote_code", "vllm_url", *FOREIGN)
 Chain = tuple[TrainSettings, ...]  # runs that are done one after the other
 METHODS = (
     "uniform",
@@ -57,7 +65,7 @@ METHODS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudySettings:
+class StudySettings(Settings):
     """What to compare.
 
     Parameters
@@ -78,19 +86,35 @@ class StudySettings:
         The first of them.
     plugins
         Modules to import first; they register allocators of your own.
+    trl
+        Any field of TRL's GRPOConfig, e.g. --trl.top-p 0.9.
     settings
         Any other setting of llm.train, e.g. --settings.learning-rate 1e-4.
     """
 
-    name: str = "study"
+    name: FolderName = "study"
     out: Path = Path("results")
-    preset: str = "tiny-paper"
-    tasks: tuple[str, ...] = ("arithmetic(broad)", "arithmetic(hard)")
-    methods: tuple[str, ...] = METHODS
-    seeds: int = 5
-    first_seed: int = 0
-    plugins: tuple[str, ...] = ()
-    settings: dict[str, Any] = field(default_factory=dict)
+    preset: Text = "tiny-paper"
+    tasks: Annotated[tuple[Text, ...], Field(min_length=1), NoRepeats] = ("arithmetic(broad)", "arithmetic(hard)")
+    methods: Annotated[tuple[Text, ...], Field(min_length=1), NoRepeats] = METHODS
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = 5
+    first_seed: Seed = 0
+    plugins: Annotated[tuple[Text, ...], CommandLineOnly()] = ()
+    trl: Annotated[dict[str, Any], CommandLineOnly(FOREIGN)] = field(default_factory=dict)
+    settings: Annotated[dict[str, Any], CommandLineOnly(_NOT_FROM_FILES)] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what cannot be studied, before anything is loaded.
+
+        Raises:
+            CerolabError: names the setting, its value and what would be right.
+        """
+        if self.preset not in PRESETS:
+            raise UnknownNameError("preset", self.preset, PRESETS)
+        if len(set(map(self._name_of, self.tasks))) < len(self.tasks):
+            raise InvalidValueError("tasks", list(self.tasks), "name one twice, spaces aside", "name each once")
+        if self.trl and self.settings.get("trl"):
+            raise InvalidValueError("settings.trl", self.settings["trl"], "stands beside trl", "give --trl alone")
 
     def directories(self) -> dict[str, Path]:
         """Folder of each task's experiment; where it has committed records and a method is not built in, one's own."""
@@ -108,21 +132,13 @@ class StudySettings:
         """Runs to do, seed after seed; the runs of a chain are done one after the other.
 
         Raises:
-            UnknownNameError: no such preset or setting.
+            CerolabError: a setting that cannot be used.
         """
-        if self.preset not in PRESETS:
-            raise UnknownNameError("preset", self.preset, PRESETS)
-        known = [item.name for item in fields(TrainSettings)]
-        for name in self.settings:
-            if name == "plugins":
-                raise InvalidValueError("settings.plugins", self.settings[name], "is not of one run", "give --plugins")
-            if name.replace("-", "_") not in known:
-                raise UnknownNameError("setting", name, known)
-        if self.seeds < 1:
-            raise InvalidValueError("seeds", self.seeds, "is below 1", "use 5, say")
+        self.check()
         given: dict[str, Any] = {
             **PRESETS[self.preset],
-            **{name.replace("-", "_"): _typed(name.replace("-", "_"), value) for name, value in self.settings.items()},
+            **train_settings(self.settings),
+            **({"trl": self.trl} if self.trl else {}),
             "threads": 1,
             "plugins": self.plugins,
             "save_model": False,
@@ -150,17 +166,25 @@ class StudySettings:
         return chains
 
 
-def _typed(name: str, value: Any) -> Any:
-    """A setting given as text in the type of its default."""
-    default = getattr(TrainSettings(), name)
-    if not isinstance(value, str) or isinstance(default, str) or default is None:
-        return value
-    try:
-        return {"true": True, "false": False}[value.lower()] if isinstance(default, bool) else type(default)(value)
-    except (KeyError, ValueError, TypeError):
-        raise InvalidValueError(
-            f"settings.{name}", value, f"is no {type(default).__name__}", f"the default is {default!r}"
-        ) from None
+def train_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a training by their long names, in their types.
+
+    Raises:
+        CerolabError: no such setting, one that the study itself sets, or a text that it cannot be.
+    """
+    known = sorted({item.name for item in fields(TrainSettings)} - _OWN)
+    typed: dict[str, Any] = {}
+    for written, value in given.items():
+        name = written.replace("-", "_")
+        if name in _OWN:
+            remedy = f"give --{written} of the study" if name in ("name", "out", "plugins") else "leave it out"
+            raise InvalidValueError(f"settings.{written}", value, "is not of one run", remedy)
+        if name not in known:
+            near = " or ".join(get_close_matches(name, known, n=2))
+            remedy = f"did you mean {near}?" if near else "python -m llm.train --help lists them"
+            raise InvalidValueError(f"settings.{written}", value, "is no setting of llm.train", remedy)
+        typed[name] = from_text(TrainSettings, name, value, f"settings.{written}")
+    return typed
 
 
 def study(

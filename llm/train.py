@@ -43,9 +43,10 @@ def train(
         No progress bar.
     """
     console = Console()
-    settings.check()
     if dry_run:
         os.environ["HF_HUB_OFFLINE"] = "1"  # a plan fetches nothing; read when the hub's client is imported
+    settings.check()
+    if dry_run:
         from llm.plan import plan
 
         table = Table(title=f"{settings.allocator}, seed {settings.seed}", show_header=False)

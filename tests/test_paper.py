@@ -243,7 +243,7 @@ def shaken(runs: Runs, size: float) -> Runs:
             for column in table.select_dtypes("float64"):
                 table[column] = [shake(value) for value in table[column].tolist()]
             tables[name] = table
-    return Runs(infos, runs.folders, runs.unfinished, tables)
+    return Runs(infos, runs.folders, runs.unfinished, _tables=tables)
 
 
 @pytest.mark.parametrize(("size", "status"), [(1e-14, 0), (1e-6, 1)])

@@ -188,7 +188,7 @@ class Greso(DynamicSampling[GresoOptions]):
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         groups, flat, easy, hard = arrays["counts"].tolist()
         if flat > groups or (not arrays["round"][0] and arrays["counts"].any()):
-            raise StateError(f"{self.name}: the state's counts, {groups, flat, easy, hard}, cannot be")
+            raise StateError(f"{self.name}: the state's round and its counts {groups, flat, easy, hard} do not fit")
         super()._load_arrays(arrays)
         self.run_M = np.array(arrays["run"], np.int32)
         self.exploration = np.array(arrays["exploration"], np.float64)

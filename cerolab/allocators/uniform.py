@@ -42,7 +42,8 @@ class Uniform(StackableAllocator[NoOptions]):
     def _select(self) -> Allocation:
         quota, size = self.even_quota(), self.problem.max_units
         later = (self.problem.num_rounds - self.round_index - 1) * self.problem.capacity
-        quota = max(quota - quota % size, self.remaining - later)  # whole groups, unless that would leave units over
+        must = min(self.remaining - later, self.problem.capacity)
+        quota = max(quota - quota % size, must)  # whole groups, unless that would leave units over
         prompts = self.epochs.draw(-(-quota // size))
         return Allocation(prompts, fill_in_order(prompts, size, quota))
 

@@ -31,7 +31,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from cerolab import batches, embedding
+from cerolab import embedding, epochs
 from cerolab.allocation import Allocation, FloatArray, IntArray, cut_off
 from cerolab.batches import Batches, GroupSizes, check_group_options
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
@@ -151,7 +151,7 @@ class Vip(PosteriorAllocator[VipOptions]):
     Options = VipOptions
     limits: ClassVar[Limits] = {
         **PosteriorAllocator.limits,
-        **batches.LIMITS,
+        **epochs.LIMITS,
         **embedding.LIMITS,
     }
 

@@ -75,7 +75,7 @@ def _read_pack(packed: Path) -> dict[str, dict[str, Any]]:
         raise damaged(packed, error) from None
     infos: dict[str, dict[str, Any]] = {}
     for number, (run_id, text) in enumerate(zip(*columns, strict=True)):
-        where = f"{packed}, row {number}"
+        where = f"{packed}: row {number}"
         try:
             info = checked_info(parsed(text), where)
         except RecordError:
@@ -83,9 +83,9 @@ def _read_pack(packed: Path) -> dict[str, dict[str, Any]]:
         except ValueError as error:
             raise RecordError(f"{where} cannot be read: {error}") from None
         if info["run_id"] != run_id:
-            raise RecordError(f"{where} is of run {info['run_id']}, its column run_id says {ascii(run_id)[:200]}")
+            raise RecordError(f"{where}: run_id={info['run_id']!r} is not that of its column, {ascii(run_id)[:200]}")
         if run_id in infos:
-            raise RecordError(f"{where}: run {run_id} is in an earlier row already")
+            raise RecordError(f"{where}: run_id={run_id!r} stands there twice; remove one of the rows")
         infos[run_id] = info
     return infos
 

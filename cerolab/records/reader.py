@@ -60,8 +60,8 @@ def read_run(path: Path | str, unfinished: bool = False) -> Run:
     folder = path.absolute().name
     if info["run_id"] != folder:
         raise RecordError(
-            f"{path / 'run.json'}: run_id={info['run_id']!r}, its folder is named {folder!r}: a copy, or renamed; "
-            "remove it, or give the folder its name back"
+            f"{path / 'run.json'}: run_id={info['run_id']!r} is not its folder's name; "
+            f"rename the folder to {info['run_id']}, or remove it if it is a copy"
         )
     if info["status"] != "finished" and not unfinished:
         raise RecordError(f"{path}: the run is not finished (status {info['status']!r}); resume it first")

@@ -10,12 +10,14 @@ from cerolab import seeding
 from cerolab.errors import InvalidValueError, UnknownNameError
 from cerolab.spec import Call
 from llm.tasks.base import Question, Task
+from llm.tasks.sizes import Sizes
 from llm.tasks.verify import exact
 
 DIGITS = "0123456789"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 ALPHABET = DIGITS + LETTERS + "+-*=:"
 MAX_NEW_TOKENS = 7
+_PATIENCE, _LEAST_PATIENCE = 50, 1000  # draws without a new question, for each found so far, that end the search
 
 Rng = np.random.Generator
 Maker = Callable[[Rng], tuple[str, str]]  # -> (prompt, answer)
@@ -92,18 +94,30 @@ def draw(kind: str, rng: Rng) -> Question:
     return Question(id=prompt, prompt=prompt, answer=answer, suite=kind)
 
 
-def load(call: Call, num_train: int, num_heldout: int, seed: int) -> Task:
+def check(call: Call) -> None:
+    """Refuse arguments that name no pool.
+
+    Raises:
+        UnknownNameError: no such pool; lists the known ones.
+        InvalidValueError: more than one.
+    """
+    if len(call.arguments) > 1:
+        raise InvalidValueError("task", str(call), "names more than one pool", f"choose one of {', '.join(POOLS)}")
+    if call.arguments and call.arguments[0] not in POOLS:
+        raise UnknownNameError("pool of arithmetic", call.arguments[0], POOLS)
+
+
+def load(call: Call, sizes: Sizes) -> Task:
     """The task ``arithmetic(broad)`` or ``arithmetic(hard)``; the text of a prompt is its id.
 
     Raises:
         UnknownNameError: no such pool; lists the known ones.
         InvalidValueError: more questions asked for than a kind has.
     """
-    if len(call.arguments) > 1:
-        raise InvalidValueError("task", str(call), "names more than one pool", f"choose one of {', '.join(POOLS)}")
+    check(call)
     pool = call.arguments[0] if call.arguments else "broad"
-    if pool not in POOLS:
-        raise UnknownNameError("pool of arithmetic", pool, POOLS)
+    num_train, num_heldout = sizes.generated(str(call))
+    seed = sizes.seed
     shares = POOLS[pool]
     rng = seeding.generator("arithmetic", pool, num_train, num_heldout, seed)
     questions: list[Question] = []
@@ -129,13 +143,13 @@ def _split(total: int, shares: Mapping[str, float]) -> dict[str, int]:
 
 def _distinct(kind: str, count: int, rng: Rng) -> list[Question]:
     found: dict[str, Question] = {}
-    for _ in range(50 * count + 1000):
-        if len(found) == count:
-            break
+    vain = 0
+    while len(found) < count:
         question = draw(kind, rng)
+        vain = vain + 1 if question.id in found else 0
         found.setdefault(question.id, question)
-    else:
-        raise InvalidValueError(
-            "num_train", count, f"questions of kind {kind!r} are more than it has (about {len(found)})", "ask for fewer"
-        )
+        if vain > _LEAST_PATIENCE + _PATIENCE * len(found):
+            raise InvalidValueError(
+                "num_prompts", count, f"questions of kind {kind!r} are more than it has ({len(found)})", "ask for fewer"
+            )
     return list(found.values())

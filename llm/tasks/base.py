@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from cerolab.errors import InvalidValueError
 
+NUM_HELDOUT = 1000  # where nothing is said
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -34,7 +36,7 @@ class Task:
 
     Attributes:
         name: canonical text, e.g. "arithmetic(broad)"; together with the sizes and the seed it fixes the questions.
-        train: the pool; prompt i of the allocator is ``train[i]``.
+        train: the pool; prompt i of the allocator is ``train[i]``. Empty where there is only an evaluation.
         heldout: questions for evaluation; none of them is in the pool.
         verify: grades a response.
         max_new_tokens: sensible limit on a response's length.
@@ -42,7 +44,7 @@ class Task:
         dropped: rows that were left out, by reason.
 
     Raises:
-        InvalidValueError: an empty pool, an id named twice, or a held-out question that is also trained on.
+        InvalidValueError: an id named twice, or a held-out question that is also trained on.
     """
 
     name: str
@@ -54,8 +56,6 @@ class Task:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.train:
-            raise InvalidValueError("task", self.name, "has no question to train on", f"dropped: {dict(self.dropped)}")
         seen: set[str] = set()
         for question in (*self.train, *self.heldout):
             if question.id in seen:

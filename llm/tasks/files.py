@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 from cerolab.errors import InvalidValueError
 from cerolab.spec import Call
-from llm.tasks.base import Question, Task
+from llm.tasks.base import NUM_HELDOUT, Question, Task
 from llm.tasks.formats import FORMATS, BadRowError, Format
 from llm.tasks.ids import shuffled
 from llm.tasks.rows import Row, read_rows
+from llm.tasks.sizes import Sizes
 
 _NAMED = 3  # bad rows that the log names for each reason
 _REPEATED = "duplicate question"
@@ -27,47 +28,64 @@ _HELD_OUT = "question is held out"
 _logger = logging.getLogger(__name__)
 
 
-def load(call: Call, num_train: int, num_heldout: int, seed: int) -> Task:
-    """The task behind ``format(train, heldout, strict)``, the last two optional.
-
-    Args:
-        call: its name is the format.
-        num_train: size of the pool; 0 means all questions that are not held out.
-        num_heldout: held-out questions; 0 means none.
-        seed: of the draw of the pool, where it is not all.
+def check(call: Call) -> None:
+    """Refuse arguments that name no data.
 
     Raises:
-        InvalidValueError: no such data, data of another format, more questions asked for than there are; with
-            ``strict``, the first bad row.
+        InvalidValueError: none, or more than two.
     """
+    _sources(call)
+
+
+def _sources(call: Call) -> tuple[str, ...]:
     sources = tuple(argument for argument in call.arguments if argument != "strict")
     if not 1 <= len(sources) <= 2:
         remedy = (
             f"write {call.name}(train.jsonl), {call.name}(train.jsonl, test.jsonl) or {call.name}(train.jsonl, strict)"
         )
         raise InvalidValueError("task", str(call), f"names {len(sources)} sources of data", remedy)
-    for name, value in (("num_train", num_train), ("num_heldout", num_heldout)):
-        if value < 0:
-            raise InvalidValueError(name, value, "is negative", "give 0 or more")
+    return sources
+
+
+def load(call: Call, sizes: Sizes) -> Task:
+    """The task behind ``format(train, heldout, strict)``, the last two optional.
+
+    Args:
+        call: its name is the format.
+        sizes: of the pool, and how many questions are held out, of a set of its own all by default; the seed is that
+            of the draw of the pool, where it is not all. For an evaluation the last source is the set.
+
+    Raises:
+        InvalidValueError: no such data, data of another format, more questions asked for than there are; with
+            ``strict``, the first bad row.
+    """
+    sources = _sources(call)
+    sizes.check()
     reader = _Reader(FORMATS[call.name], call.name, strict="strict" in call.arguments)
-    if len(sources) == 2:
+    if sizes.evaluation:
+        pool, heldout = {}, shuffled(reader.read(sources[-1]).values(), "held out")
+        num_heldout = len(heldout) if sizes.heldout is None else sizes.heldout
+    elif len(sources) == 2:
         held_out_file = reader.read(sources[1])
         pool = reader.read(sources[0], apart_from=held_out_file)
         heldout = shuffled(held_out_file.values(), "held out")
+        num_heldout = len(heldout) if sizes.heldout is None else sizes.heldout
     else:
         heldout = shuffled(reader.read(sources[0]).values(), "held out")
+        num_heldout = min(NUM_HELDOUT, len(heldout) // 5) if sizes.heldout is None else sizes.heldout
         pool = {question.prompt: question for question in heldout[num_heldout:]}
     reader.log_rest()
     if num_heldout > len(heldout):
-        _too_many("num_heldout", num_heldout, len(heldout), call)
-    if not pool:
+        raise _too_many("num_heldout", num_heldout, len(heldout), call, "ask for fewer, or leave it out")
+    if not pool and not sizes.evaluation:
         problem = f"has no question to train on, with {min(num_heldout, len(heldout))} held out"
-        raise InvalidValueError("task", str(call), problem, f"left out: {dict(reader.dropped)}")
-    if num_train > len(pool):
-        _too_many("num_train", num_train, len(pool), call)
+        remedy = f"left out: {dict(reader.dropped) or 'none'}; a set of its own goes second, or into eval_task"
+        raise InvalidValueError("task", str(call), problem, remedy)
+    if sizes.train > len(pool) and not sizes.evaluation:
+        raise _too_many("num_prompts", sizes.train, len(pool), call, "ask for fewer; --num-prompts 0 takes all")
     return Task(
         name=str(call),
-        train=tuple(shuffled(pool.values(), "pool", seed)[: num_train or len(pool)]),
+        train=tuple(shuffled(pool.values(), "pool", sizes.seed)[: sizes.train or len(pool)]),
         heldout=tuple(heldout[:num_heldout]),
         verify=reader.form.verify,
         max_new_tokens=reader.form.max_new_tokens,
@@ -75,8 +93,8 @@ def load(call: Call, num_train: int, num_heldout: int, seed: int) -> Task:
     )
 
 
-def _too_many(name: str, asked: int, there: int, call: Call) -> None:
-    raise InvalidValueError(name, asked, f"is more than the {there} questions that {call} has for it", "ask for fewer")
+def _too_many(name: str, asked: int, there: int, call: Call, remedy: str) -> InvalidValueError:
+    return InvalidValueError(name, asked, f"is more than the {there} questions that {call} has for it", remedy)
 
 
 def _listed(names: Iterable[str]) -> str:

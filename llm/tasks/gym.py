@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from cmath import isfinite
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -29,10 +30,11 @@ RUNS_RESPONSES = frozenset(
     }
 )
 
-# Its scorer compares truth values of texts, and every text is true.
-ACCEPTS_ANYTHING = frozenset({"game_of_life_halting"})
+# Their scorers pay one text, whatever is asked: every text is true, and "P or Q" follows from most premises.
+PAYS_FOR = {"game_of_life_halting": "every response", "propositional_logic": "'P or Q' on 4 of 5 questions"}
 
 _CHUNK = 500  # questions of one data set object; some can give no more than their size
+_NEAR = 0.005  # of the answer: scorers that allow for rounding look at three digits
 _AROUND = " .*`\"'$"  # what chat models put around an answer
 _ANSWER = re.compile(r"\banswer\b(?:\s+is\b)?\s*:?", re.IGNORECASE)
 
@@ -60,14 +62,15 @@ class GymVerifier:
         if question.id not in self.entries:
             return final_number(text, question)
         dataset, entry = self.entries[question.id]
-        return float(any(_full_score(dataset, entry, one) for one in _candidates(text, question.answer)))
+        candidates = (one for one in _candidates(text, question.answer) if _may_be(one, question))
+        return float(any(_full_score(dataset, entry, one) for one in candidates))
 
 
 def gym_names() -> tuple[str, ...]:
     """Data sets that can be used."""
     from reasoning_gym.factory import DATASETS
 
-    return tuple(sorted(set(DATASETS) - RUNS_RESPONSES - ACCEPTS_ANYTHING - {"composite"}))
+    return tuple(sorted(set(DATASETS) - RUNS_RESPONSES - set(PAYS_FOR) - {"composite"}))
 
 
 def check_name(name: str) -> None:
@@ -75,10 +78,10 @@ def check_name(name: str) -> None:
 
     Raises:
         UnknownNameError: no such data set.
-        InvalidValueError: its scorer would run a response as code, or takes every response for right.
+        InvalidValueError: its scorer would run a response as code, or pays for a constant.
     """
-    if name in RUNS_RESPONSES | ACCEPTS_ANYTHING:
-        does = "runs the response as code" if name in RUNS_RESPONSES else "takes every response for right"
+    if name in RUNS_RESPONSES or name in PAYS_FOR:
+        does = "runs the response as code" if name in RUNS_RESPONSES else f"pays for {PAYS_FOR[name]}"
         raise InvalidValueError("reasoning-gym data set", name, f"has a scorer that {does}", "choose another")
     if name not in gym_names():
         raise UnknownNameError("reasoning-gym data set", name, gym_names())
@@ -101,6 +104,8 @@ def gym_questions(name: str, seed: int, suite: str = "", **config: Any) -> Itera
         dataset = reasoning_gym.create_dataset(name, seed=chunk_seed, size=_CHUNK, **config)
         for index in range(_CHUNK):
             entry = dataset[index]
+            if entry["answer"] == "":  # no response says that nothing is left
+                continue
             prompt, answer = str(entry["question"]).strip(), str(entry["answer"] if entry["answer"] is not None else "")
             yield Drawn(Question(question_id(suite, prompt), prompt, answer, suite), dataset, entry)
 
@@ -110,6 +115,37 @@ def _full_score(dataset: Any, entry: Mapping[str, Any], candidate: str) -> bool:
         return bool(dataset.score_answer(answer=candidate, entry=entry) >= 1.0)
     except Exception:  # scorers trip over odd responses in many ways
         return False
+
+
+def _may_be(candidate: str, question: Question) -> bool:
+    """Whether a text can be the answer at all, asked before a scorer sees it.
+
+    Scorers measure a distance: nan is near everything, and 0 is near every small probability. So what stands for no
+    finite number is no answer, and where the answer is a number, one further away than its third digit is wrong. Nor
+    is a line of the question an answer to it. The answer's own text always may be it.
+    """
+    if candidate.casefold() == question.answer.strip().casefold():
+        return True
+    found, answer = _value(candidate), _value(question.answer)
+    if found is not None and not isfinite(found):
+        return False
+    if answer is None:
+        return candidate not in {question.prompt, *map(str.strip, question.prompt.splitlines())}
+    return found is not None and isfinite(answer) and abs(found - answer) <= _NEAR * abs(answer)
+
+
+def _value(text: str) -> complex | None:
+    """The number that a text is, real or complex, nan and inf too; None for any other text."""
+    exact = number(text)
+    plain = re.sub(r"[\s,]", "", text).strip("()").lower()
+    for written in (plain, plain.replace("i", "j")):
+        try:
+            return complex(written if exact is None else exact)
+        except OverflowError:
+            return complex("inf")
+        except ValueError:
+            continue
+    return None
 
 
 def _candidates(text: str, answer: str) -> list[str]:

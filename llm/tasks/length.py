@@ -22,7 +22,8 @@ def drop_long(task: Task, tokenizer_length: Callable[[str], int], most: int, str
         the same task when nothing is too long; else a smaller one that counts in ``dropped`` what went.
 
     Raises:
-        InvalidValueError: ``most`` below 1; with ``strict``, the first question that is too long; no question is left.
+        InvalidValueError: ``most`` below 1; with ``strict``, the first question that is too long; no question is left
+            to train on, or none of those that were held out.
     """
     if most < 1:
         raise InvalidValueError("most", most, "leaves no prompt", "give a number of tokens of at least 1")
@@ -38,5 +39,8 @@ def drop_long(task: Task, tokenizer_length: Callable[[str], int], most: int, str
     num_dropped = len(task.train) + len(task.heldout) - len(train) - len(heldout)
     if not num_dropped:
         return task
+    for part, left in (("train on", train), ("evaluate", heldout)):
+        if not left and (task.train if part == "train on" else task.heldout):
+            raise InvalidValueError("max_prompt_tokens", most, f"leaves no question to {part}", "allow more")
     dropped = {**task.dropped, f"prompt longer than {most} tokens": num_dropped}
     return replace(task, train=train, heldout=heldout, dropped=dropped)

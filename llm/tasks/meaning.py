@@ -87,6 +87,8 @@ def _reply(kind: str, answer: str, text: str) -> bool | None:
         if box is not None and _same_text(box, answer):
             return True
         given = _parse(text[-_TAIL:]) if box is None else _parsed(box)
+        if not all(map(_is_finite, given)) and all(map(_is_finite, answers)):
+            return False  # compared numerically, nan is now and then equal, by the order of sympy's hashes
         return bool(given) and _math_verify().verify(list(answers), list(given), timeout_seconds=_SECONDS)
 
 
@@ -113,6 +115,21 @@ def _parsed(expression: str) -> tuple[Any, ...]:
 
 def _parse(text: str) -> tuple[Any, ...]:
     return tuple(_math_verify().parse(text, fallback_mode="no_fallback", parsing_timeout=_SECONDS))
+
+
+def _is_finite(expression: Any) -> bool:
+    """Whether no infinity and no nan stands in an expression, bounds of intervals, sums, integrals and limits aside."""
+    import sympy
+
+    if not isinstance(expression, sympy.Basic):  # the text that was parsed
+        return True
+    walk = sympy.preorder_traversal(expression)
+    for part in walk:
+        if isinstance(part, (sympy.Interval, sympy.Integral, sympy.Sum, sympy.Product, sympy.Limit)):
+            walk.skip()
+        elif part in (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan):
+            return False
+    return True
 
 
 @lru_cache(maxsize=1)

@@ -15,12 +15,23 @@ from llm.tasks.base import Question, Task
 from llm.tasks.easy import EASY, Family
 from llm.tasks.gym import Drawn, GymVerifier, check_name, gym_questions
 from llm.tasks.ids import shuffled
+from llm.tasks.sizes import Sizes
 
 _PATIENCE = 20  # draws for each question found so far, without a new one, after which there are no more
 _LEAST_PATIENCE = 1000
 
 
-def load(call: Call, num_train: int, num_heldout: int, seed: int) -> Task:
+def check(call: Call) -> None:
+    """Refuse arguments that name no data set.
+
+    Raises:
+        UnknownNameError: no such data set.
+        InvalidValueError: one given twice, or one that cannot be used.
+    """
+    _families(call)
+
+
+def load(call: Call, sizes: Sizes) -> Task:
     """The task behind ``reasoning_gym(argument, ...)``.
 
     A family without enough distinct questions gives all that it has, and the others make up for it. Every family is
@@ -28,17 +39,14 @@ def load(call: Call, num_train: int, num_heldout: int, seed: int) -> Task:
 
     Args:
         call: its arguments are data sets of reasoning-gym, or ``easy``.
-        num_train: size of the pool.
-        num_heldout: held-out questions.
-        seed: of the draw of all questions.
+        sizes: of the pool and of what is held out, and the seed of the draw of all questions.
 
     Raises:
         UnknownNameError: no such data set.
         InvalidValueError: an argument given twice, sizes out of range, or fewer distinct questions than asked for.
     """
-    for name, value, least in (("num_train", num_train, 1), ("num_heldout", num_heldout, 0)):
-        if value < least:
-            raise InvalidValueError(name, value, "is too small", f"give {least} or more")
+    num_train, num_heldout = sizes.generated(str(call))
+    seed = sizes.seed
     supplies = [_Supply(family, seed) for family in _families(call)]
     drawn = _fill(supplies, num_train + num_heldout)
     if len(drawn) < num_train + num_heldout:

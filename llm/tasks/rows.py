@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cerolab.errors import InvalidValueError
+from llm.paths import is_file, is_folder
 
 SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
 
@@ -41,14 +42,14 @@ def read_rows(source: str) -> Iterator[Row]:
     Raises:
         InvalidValueError: neither the path nor the data set can be had; a file that is not what its name says.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = Path(source).expanduser() if is_folder(source) or is_file(source) else Path(source)
+    if is_folder(source):
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         if not files:
             raise InvalidValueError("folder", source, "has no data file", f"put files in it: {', '.join(SUFFIXES)}")
         for file in files:
             yield from _read_file(file)
-    elif path.is_file():
+    elif is_file(source):
         yield from _read_file(path)
     else:
         hub = _HUB_NAME.fullmatch(source)

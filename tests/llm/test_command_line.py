@@ -89,7 +89,7 @@ def test_the_help_of_evaluation_explains_every_setting(command):
         (["--num-rounds", "0"], "num_rounds=0 is below 1"),
         (["--prompt-template", "Solve it."], "lacks {prompt}"),
         (["--config", "nowhere.yaml"], "does not exist"),
-        (["--trl.no-such-setting", "1"], "TRL refuses"),
+        (["--trl.no-such-setting", "1"], "is no setting of TRL's GRPOConfig"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )  # fmt: skip
@@ -193,6 +193,15 @@ def test_a_plan_for_a_model_and_data_that_are_not_here_fetches_nothing(tmp_path)
     assert "Retrying" not in done.stderr
 
 
+def test_an_evaluation_says_what_the_model_cannot_read(command, model, tmp_path):
+    file = tmp_path / "my.jsonl"
+    file.write_text(json.dumps({"question": "What is 1 + 1?", "answer": "#### 2"}) + "\n")
+    status, text = command(evaluate, "--model", model, "--task", f"gsm8k({file})")
+    assert status == 1
+    assert "has a prompt that the model" in text
+    assert "Traceback" not in text
+
+
 def test_evaluating_a_model_from_the_command_line(command, model, tmp_path):
     out = tmp_path / "scores.json"
     given = ["--model", model, "--num-train", "30", "--num-heldout", "20", "--max-new-tokens", "3"]
@@ -211,7 +220,7 @@ def test_evaluating_a_model_from_the_command_line(command, model, tmp_path):
     ("arguments", "words"),
     [
         (["--samples=-1"], "samples=-1 is below 0"),
-        (["--temperature", "0"], "temperature=0.0 is not positive"),
+        (["--temperature", "0"], "temperature=0.0 is not above 0"),
         (["--num-heldout", "0"], "num_heldout=0 leaves no question"),
         (["--model", "/no/such/folder"], "is no folder"),
         (["--prompt-template", "?"], "lacks {prompt}"),

@@ -155,7 +155,7 @@ def test_killed_by_the_system_and_started_again_the_record_is_the_same(model_fol
     file.write_text(yaml.safe_dump({
         key.replace("_", "-"): str(value) if isinstance(value, Path) else value
         for key, value in vars(settings(model_folder, tmp_path / "killed", **given)).items()
-        if value not in (None, (), {})
+        if value not in (None, (), {}) and key != "trust_remote_code"  # no settings file may have it
     }))  # fmt: skip
     command = [sys.executable, "-m", "llm.train", "--config", str(file)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}

@@ -244,12 +244,12 @@ def test_ids_are_stable():
         ("gsm8k(nowhere.jsonl)", 0, 0, "'nowhere.jsonl' does not exist; give a file, a folder or owner/name"),
         ("gsm8k(/no/where)", 0, 0, "does not exist"),
         (f"gsm8k({__file__})", 0, 0, r"is of no known kind; give one of \.csv, \.json, \.jsonl, \.parquet"),
-        (f"gsm8k({GSM8K})", 7, 0, "num_train=7 is more than the 6 questions"),
-        (f"gsm8k({GSM8K})", 4, 3, "num_train=4 is more than the 3 questions"),
+        (f"gsm8k({GSM8K})", 7, 0, "num_prompts=7 is more than the 6 questions .*--num-prompts 0 takes all"),
+        (f"gsm8k({GSM8K})", 4, 3, "num_prompts=4 is more than the 3 questions"),
         (f"gsm8k({GSM8K})", 0, 7, "num_heldout=7 is more than the 6 questions|has no question to train on"),
         (f"gsm8k({GSM8K})", 0, 6, "has no question to train on, with 6 held out"),
         (f"gsm8k({GSM8K}, {BAD})", 0, 3, "num_heldout=3 is more than the 2 questions"),
-        (f"gsm8k({GSM8K})", -1, 0, "num_train=-1 is negative"),
+        (f"gsm8k({GSM8K})", -1, 0, "num_prompts=-1 is negative"),
         (f"gsm8k({GSM8K})", 0, -1, "num_heldout=-1 is negative"),
         (f"math({GSM8K})", 0, 0, r"has the columns answer, question; math wants problem and solution or problem and a"),
         (f"gsm8k({DATA / 'math.json'})", 0, 0, "has the columns level, problem, solution, type; gsm8k wants question"),
@@ -341,7 +341,7 @@ def test_long_prompts_are_refused_by_name_or_leave_nothing(twenty):
     task = load_task(f"gsm8k({twenty})", 0, 5)
     with pytest.raises(InvalidValueError, match=r"question='gsm8k-[0-9a-f]{16}' has a prompt of 16 tokens"):
         drop_long(task, len, 15, strict=True)
-    with pytest.raises(InvalidValueError, match="no question to train on"):
+    with pytest.raises(InvalidValueError, match="max_prompt_tokens=15 leaves no question to train on"):
         drop_long(task, len, 15, strict=False)
     with pytest.raises(InvalidValueError, match="most=0 leaves no prompt"):
         drop_long(task, len, 0, strict=False)

@@ -114,11 +114,18 @@ def test_too_few_distinct_questions_are_counted():
             "unknown reasoning-gym data set 'gdc' .did you mean 'gcd'.*lcm",
         ),
         ("reasoning_gym(countdown)", 10, 0, InvalidValueError, "has a scorer that runs the response as code"),
-        ("reasoning_gym(game_of_life_halting)", 10, 0, InvalidValueError, "takes every response for right"),
+        ("reasoning_gym(game_of_life_halting)", 10, 0, InvalidValueError, "pays for every response"),
+        ("reasoning_gym(propositional_logic)", 10, 0, InvalidValueError, "pays for 'P or Q' on 4 of 5 questions"),
         ("reasoning_gym(composite)", 10, 0, UnknownNameError, "unknown"),
         ("reasoning_gym(gcd, gcd)", 10, 0, InvalidValueError, "names a data set twice"),
-        ("reasoning_gym(easy)", 0, 0, InvalidValueError, "num_train=0 is too small; give 1 or more"),
-        ("reasoning_gym(easy)", 1, -1, InvalidValueError, "num_heldout=-1 is too small"),
+        (
+            "reasoning_gym(easy)",
+            0,
+            0,
+            InvalidValueError,
+            "num_prompts=0 takes all questions, and .* has no end",
+        ),
+        ("reasoning_gym(easy)", 1, -1, InvalidValueError, "num_heldout=-1 is negative"),
     ],
 )
 def test_what_cannot_be_served_is_named_with_its_remedy(call, num_train, num_heldout, error, message):
@@ -171,7 +178,7 @@ def test_responses_are_stripped_to_their_answer(answer, text, right):
 
 
 def test_scorers_decide_where_several_answers_are_right():
-    task = load_task("reasoning_gym(rush_hour, propositional_logic)", 4, 0)
+    task = load_task("reasoning_gym(rush_hour, boxnet)", 4, 0)
     assert all(task.verify("no idea", question) == 0 for question in task.train)
 
 
