@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from cerolab import Allocator, BudgetLedger
-from cerolab.errors import StateError
+from cerolab.errors import StateError, shown
 from cerolab.records.files import write_atomically
 from llm.checkpoint_files import checksum, checksums, first_line, numbered
 
@@ -77,17 +77,32 @@ def verify(folder: Path) -> None:
     """Compare the files of a checkpoint with what was saved.
 
     Raises:
-        StateError: names the first file that is missing, cut short or altered.
+        StateError: names the first file that is missing, cut short, altered or cannot be read.
     """
-    for name, (size, crc) in _read(folder)["file"].items():  # of checkpoints of earlier versions nothing is known
+    for name, saved in _read(folder)["file"].items():  # of checkpoints of earlier versions nothing is known
+        size, crc = _size_and_crc(folder, name, saved)
         path = folder / name
-        if not path.is_file():
-            raise StateError(f"{path} is missing")
-        found = path.stat().st_size
-        if found != size:
-            raise StateError(f"{path} is damaged: {found:,} bytes, {int(size):,} were saved")
-        if checksum(path)[1] != crc:
-            raise StateError(f"{path} is damaged: its checksum is not what was saved")
+        try:
+            if not path.is_file():
+                raise StateError(f"{path} is missing")
+            found = path.stat().st_size
+            if found != size:
+                raise StateError(f"{path} is damaged: {found:,} bytes, {size:,} were saved")
+            if checksum(path)[1] != crc:
+                raise StateError(f"{path} is damaged: its checksum is not what was saved")
+        except OSError as error:
+            raise StateError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+def _size_and_crc(folder: Path, name: str, saved: np.ndarray) -> tuple[int, int]:
+    """What ``save`` noted of the file ``name``; a name that leads out of the folder is never looked at."""
+    file, way = folder / FILE, PurePosixPath(name)
+    if not way.parts or way.is_absolute() or ".." in way.parts:
+        raise StateError(f"{file} is damaged: entry {shown(f'file/{name}')} names no file of the checkpoint")
+    if saved.shape != (2,) or saved.dtype.kind not in "iu" or (saved < 0).any():
+        raise StateError(f"{file} is damaged: entry {shown(f'file/{name}')} is no size and checksum")
+    size, crc = saved.tolist()
+    return size, crc
 
 
 def keep_newest(folder: Path, limit: int | None, protected: str | None = None) -> None:

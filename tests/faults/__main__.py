@@ -46,7 +46,7 @@ def faults(
     kills
         Of each, in children that have everything imported: half by time, half just before a file operation.
     cold
-        Of each besides, of a command in a fresh interpreter, by time.
+        Of each besides, of a command in a fresh interpreter, by time: by turns of it alone and with its workers.
     seed
         Of the moments.
     every

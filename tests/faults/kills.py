@@ -2,6 +2,7 @@
 
 Two kinds of moments: after a random time, sent from outside (imports, computing, resuming); and just before a file
 operation, by the process itself (what happens in microseconds, and would hardly be hit by time), a random one or each.
+A command with workers is killed with them and alone, by turns; alone, its workers have to end by themselves.
 """
 
 from __future__ import annotations
@@ -10,19 +11,27 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
 _WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_WORKERS_END = 10.0  # seconds that workers have to end after the process that started them
+
+
+class End(NamedTuple):
+    """How an attempt ended: its exit code, and how many of its workers lived on and had to be killed."""
+
+    code: int
+    outlived: int = 0
 
 
 class Target(Protocol):
@@ -93,6 +102,8 @@ def fork(work: Callable[[], object], log: Path) -> int:
     """Start ``work`` in a child with everything imported; returns its process id."""
     child = os.fork()
     if child:
+        with suppress(OSError):  # here too, so that its group is there before anything is sent to it
+            os.setpgid(child, child)
         return child
     code = 1
     try:
@@ -125,7 +136,8 @@ def kill_until_done(
         scratch: an empty folder.
         kills: that many at least.
         seed: of the moments.
-        cold: start a command of its own each time, in a fresh interpreter; else a child of this process.
+        cold: start a command of its own each time, in a fresh interpreter, and kill it by turns alone and with its
+            workers; else a child of this process.
         told: called after every kill.
 
     Raises:
@@ -140,12 +152,16 @@ def kill_until_done(
         while True:
             by_time = cold or rng.random() < 0.5
             moment = rng.uniform(0, within) if by_time else rng.randint(1, operations)
-            code = _attempt(target, out, scratch / "log", moment, cold)
-            done = _ended(target, code, scratch / "log")
+            alone = cold and tally.kills.total() % 2 == 0
+            end = _attempt(target, out, scratch / "log", moment, cold, alone)
+            done = _ended(target, end, scratch / "log")
             tally.compare(target, out, whole, done)
+            if end.outlived:
+                tally.mismatches.append(f"run {tally.runs}: {end.outlived} workers lived on")
             if done:
                 break
-            tally.kills["cold start, by time" if cold else "by time" if by_time else "at a file operation"] += 1
+            kind = "cold start, by time" if cold else "by time" if by_time else "at a file operation"
+            tally.kills[f"{kind}, the parent alone" if alone else kind] += 1
             tally.states[target.state(out)] += 1
             within *= 1.1  # a machine that has become slower must not keep it from ever ending
             if told is not None:
@@ -186,11 +202,11 @@ def kill_at_every_operation(
     return tally
 
 
-def _ended(target: Target, code: int, log: Path) -> bool:
+def _ended(target: Target, end: End, log: Path) -> bool:
     """Whether an attempt came to its end; False where it was killed."""
-    if code not in (0, -signal.SIGKILL):
-        raise RuntimeError(f"{target.name} failed ({code}):\n{log.read_text()[-3000:]}")
-    return code == 0
+    if end.code not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"{target.name} failed ({end.code}):\n{log.read_text()[-3000:]}")
+    return end.code == 0
 
 
 def _uninterrupted(target: Target, out: Path, log: Path, counted: Path, cold: bool) -> float:
@@ -213,13 +229,11 @@ def _uninterrupted(target: Target, out: Path, log: Path, counted: Path, cold: bo
     return time.perf_counter() - began
 
 
-def _attempt(target: Target, out: Path, log: Path, moment: float | int | None, cold: bool) -> int:
-    """One start of the target, killed at ``moment`` (seconds, or whole: a file operation); returns its exit code."""
+def _attempt(target: Target, out: Path, log: Path, moment: float | int | None, cold: bool, alone: bool = False) -> End:
+    """One start of the target, killed at ``moment`` (seconds, or whole: a file operation) alone or with its workers."""
     if cold:
-        with log.open("a") as output:
-            child = subprocess.Popen(
-                target.command(out), cwd=ROOT, stdout=output, stderr=output, start_new_session=True
-            ).pid
+        command = target.command(out)
+        child = fork(lambda: (os.chdir(ROOT), os.execv(command[0], command)), log)
     elif isinstance(moment, int):
         child = fork(lambda: _die_at(moment, lambda: target.run(out)), log)
     else:
@@ -229,10 +243,38 @@ def _attempt(target: Target, out: Path, log: Path, moment: float | int | None, c
         while time.monotonic() < deadline:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
-                return os.waitstatus_to_exitcode(status)
+                return End(os.waitstatus_to_exitcode(status))
             time.sleep(0.001)
-        os.killpg(child, signal.SIGKILL)  # with its workers
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if alone:
+            os.kill(child, signal.SIGKILL)
+        else:
+            os.killpg(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return End(code, _kill_what_lives_on(child) if alone else 0)
+
+
+def _kill_what_lives_on(group: int) -> int:
+    """How many processes of a group are there still, after the time they have to end."""
+    deadline = time.monotonic() + _WORKERS_END
+    while (left := len(alive(group))) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if left:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    return left
+
+
+def alive(group: int) -> list[int]:
+    """Process ids of a group that have not ended; one that is only waited for has."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(its_group) == group and state not in "ZX":
+            found.append(int(stat.parent.name))
+    return found
 
 
 def _die_at(operation: int, work: Callable[[], object]) -> None:

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from cerolab.records import find_runs
+from tests.faults import kills
 from tests.faults.__main__ import SETTINGS
 from tests.faults.kills import ROOT, kill_at_every_operation, kill_until_done
 from tests.faults.records import differences
@@ -28,6 +29,14 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path, n
     found = json.loads((tmp_path / "kills.json").read_text())[name]
     assert found["kills"] >= 9
     assert found["mismatches"] == []
+
+
+@pytest.mark.slow
+def test_the_parent_killed_alone_its_workers_end_and_the_sweep_ends_as_if_nothing_had_happened(tmp_path):
+    tally = kill_until_done(Sweep(), tmp_path, 4, seed=2, cold=True)
+    assert tally.kills["cold start, by time, the parent alone"] >= 2
+    assert tally.kills["cold start, by time"] >= 1
+    assert tally.mismatches == []
 
 
 @pytest.mark.slow
@@ -62,6 +71,38 @@ def test_the_harness_sees_what_a_careless_program_does(tmp_path):
     tally = kill_until_done(Careless(), tmp_path, 6, seed=0)
     assert tally.kills["at a file operation"] + tally.kills["by time"] >= 6
     assert tally.mismatches
+
+
+class Leaving:
+    """Starts a process that does not end with it."""
+
+    name = "leaving"
+
+    def command(self, out):
+        start = "import subprocess, sys, time; subprocess.Popen(['sleep', '600']); time.sleep(float(sys.argv[1]))"
+        return [sys.executable, "-c", start, "60"]
+
+    def state(self, out):
+        return "a process"
+
+    def mismatches(self, out, whole, done):
+        return []
+
+
+def test_the_harness_sees_workers_that_live_on_and_ends_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(kills, "_WORKERS_END", 0.2)
+    end = kills._attempt(Leaving(), tmp_path / "out", tmp_path / "log", 2.0, cold=True, alone=True)
+    assert end == (-signal.SIGKILL, 1)
+    with_workers = kills._attempt(Leaving(), tmp_path / "out", tmp_path / "log", 2.0, cold=True)
+    assert with_workers == (-signal.SIGKILL, 0)
+
+
+def test_what_lives_on_is_a_mismatch(tmp_path, monkeypatch):
+    ends = iter([kills.End(0), kills.End(-signal.SIGKILL, 2), kills.End(0)])
+    monkeypatch.setattr(kills, "_attempt", lambda *_: next(ends))
+    tally = kill_until_done(Leaving(), tmp_path, 1, seed=0, cold=True)
+    assert tally.mismatches == ["run 0: 2 workers lived on"]
+    assert tally.kills == {"cold start, by time, the parent alone": 1}
 
 
 def test_a_kill_at_every_file_operation_finds_the_careless_ones(tmp_path):

@@ -114,6 +114,55 @@ def test_where_none_is_whole_all_are_named(checkpoints):
         checkpoint.latest(checkpoints)
 
 
+ENTRIES = {
+    "three numbers": np.arange(3), "one number": np.array(5), "a list in a list": np.ones((1, 2), np.int64),
+    "nothing": np.zeros(0, np.int64), "text": np.array(["5", "6"]), "fractions": np.array([5.0, 6.0]),
+    "no number": np.array([np.nan, np.nan]), "truths": np.array([True, False]), "complex": np.array([1j, 1j]),
+    "below 0": np.array([-1, 5]), "dates": np.array(["2026-01-01", "2026-01-02"], "M8[D]"),
+    "more than there is": np.array([2**64 - 1, 2**64 - 1], np.uint64),
+}  # fmt: skip
+
+
+def altered(folder, **entries):
+    """Write the checkpoint's last file anew, with these entries instead of, or beside, its own."""
+    with np.load(folder / checkpoint.FILE) as saved:
+        kept = {name: saved[name] for name in saved.files}
+    np.savez(folder / checkpoint.FILE, **kept | entries)
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_a_checkpoint_with_an_entry_of_a_wrong_shape_is_passed_over(checkpoints, entry, caplog):
+    last = checkpoints / "checkpoint-4"
+    altered(last, **{"file/optimizer.pt": entry})
+    with pytest.raises(StateError, match=r"optimizer\.pt.* (is no size and checksum|were saved)"):
+        checkpoint.verify(last)
+    assert checkpoint.latest(checkpoints).name == "checkpoint-2"
+    assert "optimizer.pt" in caplog.text
+    assert "checkpoint-2" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["../outside", "/{folder}/../outside", "a/../../outside", "", ".", "x" * 300, "a\nb"])
+def test_a_checkpoint_that_names_what_is_no_file_of_it_is_passed_over_and_nothing_outside_is_read(
+    checkpoints, name, monkeypatch
+):
+    last, looked = checkpoints / "checkpoint-4", []
+    (checkpoints / "outside").write_text("secret")
+    altered(last, **{f"file/{name.format(folder=last)}": np.array(checkpoint.checksum(checkpoints / "outside"))})
+    plain = checkpoint.checksum
+    monkeypatch.setattr(checkpoint, "checksum", lambda path: (looked.append(path.resolve()), plain(path))[1])
+    with pytest.raises(StateError, match=r"names no file of the checkpoint|is missing|cannot be read"):
+        checkpoint.verify(last)
+    assert checkpoint.latest(checkpoints).name == "checkpoint-2"
+    assert looked
+    assert all(path.is_relative_to(checkpoints / "checkpoint-4") or "checkpoint-2" in path.parts for path in looked)
+
+
+@pytest.mark.parametrize("name", ["stranger", "other/key"])
+def test_a_checkpoint_with_an_entry_of_nobody_is_passed_over(checkpoints, name):
+    altered(checkpoints / "checkpoint-4", **{name: np.zeros(2)})
+    assert checkpoint.latest(checkpoints).name == "checkpoint-2"
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"])
 def test_a_damaged_checkpoint_without_checksums_is_a_clear_error(checkpoints, tmp_path, name):
     folder = checkpoints / "checkpoint-4"
