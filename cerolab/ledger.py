@@ -228,10 +228,10 @@ class BudgetLedger:
             raise StateError(f"ledger state has updates={updates} in round_index={rounds} rounds")
         begun = min(rounds + 1, self.problem.num_rounds)  # the last of them may be open
         this_round = begun - rounds
-        most = {"exposure": begun * self.problem.max_units, "round_exposure": this_round * self.problem.max_units}
+        each = {"exposure": begun * self.problem.max_units, "round_exposure": this_round * self.problem.max_units}
         for name, array in (("exposure", exposure), ("round_exposure", round_exposure)):
-            if array.max() > most[name]:
-                raise StateError(f"ledger state has {name} up to {array.max()}, at most {most[name]} can be")
+            if array.max() > each[name]:
+                raise StateError(f"ledger state has {name} up to {array.max()}, at most {each[name]} can be")
         for name, array, units in (
             ("exposure", exposure, begun * self.problem.capacity),
             ("round_exposure", round_exposure, this_round * self.problem.capacity),

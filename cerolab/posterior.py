@@ -226,7 +226,7 @@ class Posterior:
         if (squares > reward_sum + slack).any():
             raise StateError("the state's reward_sq_sum is above its reward_sum")
         more = slack if precision == "double" else 100 * slack  # errors of single sums add up
-        if (reward_sum**2 > num_responses * (squares + more)).any():
+        if state["graded"] and (reward_sum**2 > num_responses * (squares + more)).any():
             raise StateError("the state's reward_sq_sum is below what its reward_sum and num_responses leave")
         prior = (float(state["prior"][0]), float(state["prior"][1]))
         return cls(prior, forgetting, num_responses, reward_sum, squares if state["graded"] else None)
