@@ -20,13 +20,6 @@ def _text(text: str) -> str:
     return text
 
 
-def _folder_name(text: str) -> str:
-    if not 0 < len(text) <= 100 or text.startswith(".") or not text.isprintable() or set(text) & {*"/\\"}:
-        remedy = "give up to 100 letters, digits, spaces, hyphens and dots, none of them first"
-        raise InvalidValueError("", text, "is no name of a folder", remedy)
-    return text
-
-
 Count = Annotated[int, Field(ge=0, le=_MOST)]
 Positive = Annotated[int, Field(ge=1, le=_MOST)]
 Questions = Annotated[int, Field(ge=0, le=10**7)]  # all of them are held in memory
@@ -34,7 +27,6 @@ Above0 = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Text = Annotated[str, AfterValidator(_text)]
-FolderName = Annotated[str, AfterValidator(_folder_name)]
 DType = Annotated[str, one_of("dtype", ("float32", "bfloat16"))]
 
 

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from cyclopts import Parameter
+from pydantic import Field
 
 from cerolab import seeding
 from cerolab.cli import launch
+from cerolab.settings import Seed, Settings
 from llm.cache import made_once
 from llm.cpu import keep_freed_memory
 from llm.tasks.arithmetic import DIGITS, LETTERS, WARM_START, draw
@@ -37,7 +39,7 @@ _THREADS = 1  # always, so that sums are made in one order: the same weights on 
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainSettings:
+class PretrainSettings(Settings):
     """Settings of the warm start.
 
     Parameters
@@ -54,11 +56,11 @@ class PretrainSettings:
         Of the weights and the questions.
     """
 
-    steps: int = 1600
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    slips: float = 0.1
-    seed: int = 0
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 1600
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 64
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
+    slips: Annotated[float, Field(ge=0, le=1)] = 0.1
+    seed: Seed = 0
 
     @property
     def folder_name(self) -> str:

@@ -14,12 +14,11 @@ from cerolab.errors import InvalidValueError
 from cerolab.method import Method
 from cerolab.records.own import writable
 from cerolab.registry import import_plugins
-from cerolab.settings import CommandLineOnly, NoRepeats, Seed, Settings, one_of
+from cerolab.settings import CommandLineOnly, FolderName, NoRepeats, Seed, Settings, one_of
 from llm.declared import (
     Above0,
     Count,
     DType,
-    FolderName,
     NonNegative,
     Positive,
     Questions,

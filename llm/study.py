@@ -22,9 +22,9 @@ from cerolab.method import Method
 from cerolab.records import read_infos, write_in_turn
 from cerolab.records.own import committed_beside, writable
 from cerolab.registry import import_plugins
-from cerolab.settings import CommandLineOnly, NoRepeats, Seed, Settings
+from cerolab.settings import CommandLineOnly, FolderName, NoRepeats, Seed, Settings
 from cerolab.workers import in_processes, worker_count
-from llm.declared import FolderName, Text, from_text
+from llm.declared import Text, from_text
 from llm.presets import PRESETS
 from llm.settings import FOREIGN, TrainSettings
 

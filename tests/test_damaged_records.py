@@ -19,7 +19,7 @@ from analysis.results import results_frame
 from analysis.tables import sweep_summary, to_markdown
 from cerolab.errors import RecordError
 from cerolab.method import Method
-from cerolab.records import pack_experiment, provenance, read_run
+from cerolab.records import RunWriter, pack_experiment, provenance, read_run
 from sim.cell import Cell, Scenario
 from sim.runs import run_method
 from sim.sweep_settings import SweepSettings
@@ -136,7 +136,7 @@ def test_a_damaged_row_of_a_pack_loads_or_is_named(experiment: Path, tmp_path: P
     file = folder / "runs.parquet"
     for count, (_, text) in enumerate(mutations(json_of(run / "run.json"))):
         if count % 20 == 0:  # the same checks as above
-            pq.write_table(pa.table({"run_id": [run.name], "run_json": [text]}), file)
+            pq.write_table(pa.table({"run_id": ["a"], "run_json": [text]}), file)
             outcome(folder, file)
     for text in ("[]", "[" * 100_000, "null", '{"schema_version": 1}', None):
         pq.write_table(pa.table({"run_id": ["a"], "run_json": pa.array([text], pa.string())}), file)
@@ -167,7 +167,7 @@ def test_a_folder_of_another_name_is_refused(experiment: Path, tmp_path: Path) -
 def test_two_rows_of_one_run_are_refused(experiment: Path, tmp_path: Path) -> None:
     (run,) = (path for path in experiment.iterdir() if path.is_dir())
     text = (run / "run.json").read_text()
-    pq.write_table(pa.table({"run_id": [run.name] * 2, "run_json": [text, text]}), tmp_path / "runs.parquet")
+    pq.write_table(pa.table({"run_id": ["a", "b"], "run_json": [text, text]}), tmp_path / "runs.parquet")
     with pytest.raises(RecordError, match=r"row 1: run_id=.* stands there twice"):
         load_runs(tmp_path)
 
@@ -181,6 +181,18 @@ def test_the_report_of_damaged_runs_is_made_or_refused(experiment: Path, tmp_pat
         if count % 60 == 0:
             file.write_text(text)
             assert outcome(folder, file, lambda at: render(load_runs(at))) in ("loaded", "refused")
+
+
+@pytest.mark.parametrize("message", ["x" * 300_000, "half of a pair: \ud800", "no sign \0 at all"])
+def test_a_run_that_failed_with_any_words_can_be_read_and_started_again(tmp_path: Path, message: str) -> None:
+    problem = SweepSettings().problem(6, 4)
+    settings = Cell(Scenario(study="horizon"), problem, 0).settings("exp", Method.parse("cero"), ())
+    RunWriter(tmp_path, settings, provenance()).fail(ValueError(message))
+    info = read_run(tmp_path / settings.run_id, unfinished=True).info
+    assert info["status"] == "failed"
+    assert info["traceback"].rstrip().endswith(info["error"][-50:])
+    RunWriter(tmp_path, settings, provenance()).finish({})
+    assert read_run(tmp_path / settings.run_id).info["status"] == "finished"
 
 
 def json_of(file: Path) -> dict[str, Any]:

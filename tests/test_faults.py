@@ -9,11 +9,14 @@ import re
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
+from analysis import style
 from analysis.load import load_runs
 from analysis.report.page import render
 from cerolab.errors import CerolabError, RecordError
@@ -224,7 +227,7 @@ def hostile(value, path=""):
     """``value`` with markup in every text that a stranger may choose freely."""
     if isinstance(value, dict):
         return {key: hostile(one, f"{path}/{key}") for key, one in value.items()}
-    if path.startswith(("/options", "/provenance", "/scenario/population", "/scenario/task",
+    if path.startswith(("/method", "/experiment", "/options", "/provenance", "/scenario/population", "/scenario/task",
                         "/scenario/model", "/results/optimum_kind")):  # fmt: skip
         return f"{value}{SCRIPT}" if isinstance(value, str) else value
     return value
@@ -240,20 +243,24 @@ def test_a_script_in_a_record_is_text_on_the_page(tmp_path):
         for method in ("cero", "uniform"):
             write_run(tmp_path / "study", method, seed)
     plain = Tags(render(load_runs(tmp_path)))
+    loaded = load_runs(tmp_path)
+    pages = [render(replace(loaded, infos={run_id: hostile(info) for run_id, info in loaded.infos.items()}))]
     for path in find_runs([tmp_path]):
         info = json.loads((path / "run.json").read_text())
-        for name in ("method", "experiment", "source", "run_id"):
+        for name in ("method", "experiment"):  # folders are named for them, so that no such file is even read
             write_json(path / "run.json", info | {name: info[name] + SCRIPT})
-            with pytest.raises(RecordError, match=rf"run\.json: {name}=.* cannot be a folder name"):
-                read_run(path)
-        write_json(path / "run.json", hostile(info))
-    page = render(load_runs(tmp_path))
-    assert "alert(1)" in page  # it is shown
-    assert "<script>alert" not in page
-    assert "<img src=x" not in page
-    assert {(tag, *names) for tag, names in Tags(page).found} <= {(tag, *names) for tag, names in plain.found}
-    for drawing in re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", page):
-        assert b"<script" not in base64.b64decode(drawing)
+            with pytest.raises(RecordError, match="cannot be a folder name"):
+                load_runs(tmp_path)
+        kept = {name: info[name] for name in ("method", "experiment")}
+        write_json(path / "run.json", hostile(info) | kept)
+    pages.append(render(load_runs(tmp_path)))
+    for page in pages:
+        assert "alert(1)" in page  # it is shown
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+        assert {(tag, *names) for tag, names in Tags(page).found} <= {(tag, *names) for tag, names in plain.found}
+        for drawing in re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", page):
+            assert b"<script" not in base64.b64decode(drawing)
 
 
 def test_opening_a_record_imports_nothing_that_it_names(tmp_path):
@@ -270,3 +277,13 @@ def test_opening_a_record_imports_nothing_that_it_names(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_figure_that_finds_no_room_names_its_file_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write says it: without a name
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RecordError, match=rf"cannot write {tmp_path / 'regret.png'}: No space left on device"):
+        style.save(Figure(), tmp_path / "regret")
+    assert not list(tmp_path.iterdir())

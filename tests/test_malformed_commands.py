@@ -84,11 +84,8 @@ def place(tmp_path, monkeypatch):
     for module in ("cerolab.records", "sim.engine"):
         monkeypatch.setattr(f"{module}.claim_directory", began)
     monkeypatch.setattr("benchmarks.measure.measure", began)
+    monkeypatch.setattr("llm.cache.made_once", began)
     return tmp_path
-
-
-# Those of training have a fuzz of their own, tests/llm/test_malformed.py.
-OF_OTHERS = [command for command in COMMANDS if not command.startswith("llm.")]
 
 
 def function_of(command):
@@ -170,7 +167,7 @@ def ends(command, arguments, capsys):
         _ = (
             runpy.run_path(path, None, "__main__")
             if command.endswith(".py")
-            else runpy.run_module(command, None, "__main__")
+            else runpy.run_module(command, None, "__main__", alter_sys=True)
         )
         status = 0
     except SystemExit as end:
@@ -180,7 +177,7 @@ def ends(command, arguments, capsys):
 
 
 @pytest.mark.parametrize("of", [lines_of, files_of], ids=["options", "files"])
-@pytest.mark.parametrize("command", OF_OTHERS)
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")
 def test_what_cannot_be_ends_in_a_line(command, of, place, capsys):
     tried, wrong = 0, []

@@ -187,13 +187,20 @@ def test_odd_rounds_are_drawn_and_reported(tmp_path: Path, units: Sequence[int])
         render(runs)
 
 
-@pytest.mark.parametrize("number", [1e308, -1e200, float("inf")])
-def test_a_number_that_is_no_measurement_is_named(tmp_path: Path, number: float) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (1e308, r"regret_per_prompt=.* is no measurement"),
+        (-1e200, r"regret_per_prompt=.* is no measurement"),
+        (float("inf"), r"results\.regret_per_prompt=inf is no finite number"),
+    ],
+)
+def test_a_number_that_is_no_measurement_is_named(tmp_path: Path, number: float, words: str) -> None:
     info = make_info()
     folder = write_infos(tmp_path, [info]) / info["run_id"]
     text = json.dumps(info | {"results": info["results"] | {"regret_per_prompt": number}})
     (folder / "run.json").write_text(text)
-    with pytest.raises(RecordError, match=rf"{info['run_id']}/run.json: regret_per_prompt=.* is no measurement"):
+    with pytest.raises(RecordError, match=rf"{info['run_id']}/run\.json: {words}"):
         draw_sweep(load_runs(tmp_path), tmp_path / "figures")
 
 

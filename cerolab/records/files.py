@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic_core import from_json
+
 from cerolab.errors import RecordError, RunTakenError
 
 
@@ -152,16 +154,23 @@ def write_bytes(path: Path, content: bytes) -> None:
     write_atomically(path, lambda stream: stream.write(content))
 
 
+def parsed(content: bytes | str) -> Any:
+    """JSON as Python values, by a reader that is stricter than Python's own: no half of a surrogate pair.
+
+    Raises:
+        ValueError: no JSON, or nested deeper than 200 levels.
+    """
+    return from_json(content)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
         RecordError: missing, not JSON, or no object; names the file.
     """
-    from pydantic_core import from_json  # stricter than json: no nan, no half characters, no depth without end
-
     try:
-        value = from_json(path.read_bytes(), allow_inf_nan=False)
+        value = parsed(path.read_bytes())
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist; is {path.parent} a run directory?") from None
     except (ValueError, OSError) as error:

@@ -1,33 +1,32 @@
-"""What stands in run.json and experiment.json, declared once; what is read is checked against it, and what is written.
+"""What stands in run.json and experiment.json, declared once; what is read is checked against it.
 
 Settings, results and keys that are not named here may be any JSON, so that a record of a later version still loads.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter, ValidationError
-from pydantic_core import from_json
 
 from cerolab.errors import RecordError
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 
 _INT64 = 2**63 - 1
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]  # of a folder
-Text = Annotated[str, StringConstraints(max_length=100_000)]
+_LONGEST = 100_000  # characters of a text
+Text = Annotated[str, StringConstraints(max_length=_LONGEST)]
 Whole = Annotated[int, Field(ge=-_INT64, le=_INT64)]
 Size = Annotated[int, Field(ge=1, le=_INT64)]
 Count = Annotated[int, Field(ge=0, le=_INT64)]
-Number = float  # finite
+Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
     """A part of a record: of these types exactly, other keys are any JSON."""
 
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
     __pydantic_extra__: dict[str, JsonValue]
 
 
@@ -40,7 +39,7 @@ class Problem(_Part):
     capacity: Size
     max_units: Size = 1
     responses_per_unit: Size = 1
-    saturation: Annotated[float, Field(gt=0)] = 1.0
+    saturation: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     token_budget: Size | None = None
     max_tokens: Size | None = None
 
@@ -102,12 +101,6 @@ class Results(_Part):
     seconds_allocate: Number | None = None
     seconds_rollout: Number | None = None
     seconds_train: Number | None = None
-    cvxpy_optimum: Number | None = None
-    cvxpy_closed_form: Number | None = None
-    cvxpy_gap: Number | None = None
-    cvxpy_kind: Text | None = None
-    cvxpy_solver: Text | None = None
-    cvxpy_status: Text | None = None
 
 
 class Resumed(_Part):
@@ -139,7 +132,7 @@ class RunInfo(_Part):
     resumed: list[Resumed] = []
     error: Text = ""
     traceback: Text = ""
-    plugin: dict[Text, Text] = {}
+    plugin: dict[str, JsonValue] = {}  # digests of an allocator's code, by module
 
 
 class ExperimentInfo(_Part):
@@ -162,13 +155,9 @@ _WORDS = {
 }
 
 
-def parsed(content: bytes | str) -> Any:
-    """JSON as Python values; nothing that is no JSON is let through: no nan, no half of a surrogate pair.
-
-    Raises:
-        ValueError: no JSON, or nested deeper than 200 levels.
-    """
-    return from_json(content, allow_inf_nan=False)
+def text(words: str) -> str:
+    """What a record can hold of an error: its end where it is too long, since there stands what was raised last."""
+    return words.encode("utf-8", "backslashreplace").decode()[-_LONGEST:]
 
 
 def checked_info(info: Any, where: object) -> dict[str, Any]:
@@ -177,9 +166,7 @@ def checked_info(info: Any, where: object) -> dict[str, Any]:
     Raises:
         RecordError: names the file and the field.
     """
-    _check(_RUN, info, where, "is it a run record?")
-    checked: dict[str, Any] = info
-    return checked
+    return _checked(_RUN, info, where, "is it a run record?")
 
 
 def checked_experiment(info: Any, where: Path) -> dict[str, Any]:
@@ -188,24 +175,13 @@ def checked_experiment(info: Any, where: Path) -> dict[str, Any]:
     Raises:
         RecordError: names the file and the field.
     """
-    _check(_EXPERIMENT, info, where, "is it the folder of an experiment?")
-    checked: dict[str, Any] = info
-    return checked
-
-
-def check_before_writing(info: dict[str, Any], where: Path) -> None:
-    """Refuse to write what could not be read.
-
-    Raises:
-        RecordError: names the file and the field.
-    """
-    checked_info(json.loads(json.dumps(info)), where)
+    return _checked(_EXPERIMENT, info, where, "is it the folder of an experiment?")
 
 
 _RUN, _EXPERIMENT = TypeAdapter(RunInfo), TypeAdapter(ExperimentInfo)
 
 
-def _check(kind: TypeAdapter[Any], info: Any, where: object, question: str) -> None:
+def _checked(kind: TypeAdapter[Any], info: Any, where: object, question: str) -> dict[str, Any]:
     if not isinstance(info, dict):
         raise RecordError(f"{where} holds no JSON object; {question}")
     version = info.get("schema_version")
@@ -214,17 +190,18 @@ def _check(kind: TypeAdapter[Any], info: Any, where: object, question: str) -> N
     try:
         kind.validate_python(info)
     except ValidationError as invalid:
-        raise RecordError(f"{where}: {_explained(invalid, question)}") from None
+        raise RecordError(f"{where}: {_explained(invalid)}; {question}") from None
+    return info
 
 
-def _explained(invalid: ValidationError, question: str) -> str:
-    """The first fault: field, value, what is wrong with it and what to do, on one line."""
+def _explained(invalid: ValidationError) -> str:
+    """The first fault: field, value and what is wrong with it, on one line."""
     fault = invalid.errors(include_url=False, include_context=False)[0]
     field = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "missing":
-        return f"{field} is missing; {question}"
+        return f"{field} is missing"
     said = fault["msg"].replace("Input should be", "should be")
-    return f"{field}={_short(fault['input'])} {_WORDS.get(fault['type'], said)}; restore the file from a copy"
+    return f"{field}={_short(fault['input'])} {_WORDS.get(fault['type'], said)}"
 
 
 def _short(value: object) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cerolab.errors import RecordError
-from cerolab.records.files import write_atomically
-from cerolab.records.info import checked_info, parsed
-from cerolab.records.reader import Run, is_partial, read_run
+from cerolab.records.files import parsed, write_atomically
+from cerolab.records.info import checked_info
+from cerolab.records.reader import Run, find_runs, is_partial, read_run
 from cerolab.records.schema import TABLES, arrow_schema
 from cerolab.records.tables import damaged, read_table, write_table
 
@@ -51,43 +51,31 @@ def read_infos(directory: Path | str) -> dict[str, dict[str, Any]]:
     Raises:
         RecordError: a damaged or foreign file.
     """
-    directory = Path(directory)
-    packed = directory / PACKED_FILE
-    infos = _read_pack(packed) if packed.exists() else {}
-    return infos | {run.info["run_id"]: run.info for run in _finished(directory)}
-
-
-def _read_pack(packed: Path) -> dict[str, dict[str, Any]]:
-    """The run.json of each row of a packed file, by run id."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        table = pq.read_table(packed)
-        columns = []
-        for name in ("run_id", "run_json"):
-            if name not in table.column_names:
-                raise RecordError(f"{packed}: column {name!r} is missing; is it a packed experiment?")
-            if not pa.types.is_string(table[name].type) or table[name].null_count:
-                raise RecordError(f"{packed}: column {name!r} is not all text; is it a packed experiment?")
-            columns.append(table[name].to_pylist())
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise damaged(packed, error) from None
+    directory = Path(directory)
     infos: dict[str, dict[str, Any]] = {}
-    for number, (run_id, text) in enumerate(zip(*columns, strict=True)):
-        where = f"{packed}: row {number}"
+    packed = directory / PACKED_FILE
+    if packed.exists():
         try:
-            info = checked_info(parsed(text), where)
-        except RecordError:
-            raise
-        except ValueError as error:
-            raise RecordError(f"{where} cannot be read: {error}") from None
-        if info["run_id"] != run_id:
-            raise RecordError(f"{where}: run_id={info['run_id']!r} is not that of its column, {ascii(run_id)[:200]}")
-        if run_id in infos:
-            raise RecordError(f"{where}: run_id={run_id!r} stands there twice; remove one of the rows")
-        infos[run_id] = info
-    return infos
+            rows = pq.read_table(packed)
+            texts = rows["run_json"].to_pylist()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise damaged(packed, error) from None
+        except KeyError:
+            raise RecordError(f"{packed}: column 'run_json' is missing; is it a packed experiment?") from None
+        for number, text in enumerate(texts):
+            where = f"{packed}: row {number}"
+            try:
+                info = parsed(text)
+            except (TypeError, ValueError) as error:
+                raise RecordError(f"{where} cannot be read: {error}") from None
+            checked_info(info, where)
+            if info["run_id"] in infos:
+                raise RecordError(f"{where}: run_id={info['run_id']!r} stands there twice; remove one of the rows")
+            infos[info["run_id"]] = info
+    return infos | {run.info["run_id"]: run.info for run in _finished(directory)}
 
 
 def pack_tables(directory: Path, tables: Sequence[str] = ("rounds", "evals")) -> list[Path]:
@@ -146,8 +134,9 @@ def read_rows(directory: Path | str, table: str, run_ids: Iterable[str] | None =
 
 def _finished(directory: Path) -> list[Run]:
     """The finished runs that have a folder below ``directory``."""
-    records = (record.parent for record in sorted(directory.glob("*/run.json")))
-    runs = [read_run(path, unfinished=True) for path in records if not is_partial(path)]
+    if all(is_partial(record.parent) for record in directory.glob("*/run.json")):
+        return []
+    runs = [read_run(path, unfinished=True) for path in find_runs([directory])]
     return [run for run in runs if run.info["status"] == "finished"]
 
 
@@ -158,7 +147,6 @@ def _named(directory: Path, run_ids: Iterable[str]) -> list[Run]:
 
 def _read_packed(path: Path, table: str) -> pa.Table:
     """A packed table; without rows where there is none."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not path.exists():
@@ -166,16 +154,11 @@ def _read_packed(path: Path, table: str) -> pa.Table:
     rows = read_table(path, table)
     if "run_id" not in pq.read_schema(path).names:
         raise RecordError(f"{path}: column 'run_id' is missing; is it a packed table?")
-    run_ids = pq.read_table(path, columns=["run_id"])["run_id"]
-    if not pa.types.is_string(run_ids.type) or run_ids.null_count:
-        raise RecordError(f"{path}: column 'run_id' is not all text; is it a packed table?")
-    return _behind_run_id(rows, run_ids, table)
+    return _behind_run_id(rows, pq.read_table(path, columns=["run_id"])["run_id"].to_pylist(), table)
 
 
-def _behind_run_id(rows: pa.Table, run_ids: Any, table: str) -> pa.Table:
-    """Rows behind the ids of their runs, a list or a column."""
+def _behind_run_id(rows: pa.Table, run_ids: Sequence[str], table: str) -> pa.Table:
     import pyarrow as pa
 
-    column = run_ids if isinstance(run_ids, pa.ChunkedArray) else pa.array(run_ids, pa.string())
     schema = pa.schema([pa.field("run_id", pa.string(), nullable=False), *arrow_schema(table)])
-    return pa.Table.from_arrays([column, *rows.columns], schema=schema)
+    return pa.Table.from_arrays([pa.array(run_ids, pa.string()), *rows.columns], schema=schema)

@@ -52,13 +52,12 @@ def read_run(path: Path | str, unfinished: bool = False) -> Run:
         unfinished: accept a run that is still running or was killed; its tables cannot be read.
 
     Raises:
-        RecordError: missing, foreign, damaged, of another schema version, in a folder that is not named after its
-            run, or not finished.
+        RecordError: missing, foreign, damaged, of another schema version, not finished, or of another run than its
+            folder is named for, so that one of two copies would count, or none.
     """
     path = Path(path)
     info = checked_info(read_json(path / "run.json"), path / "run.json")
-    folder = path.absolute().name
-    if info["run_id"] != folder:
+    if info["run_id"] != path.resolve().name:
         raise RecordError(
             f"{path / 'run.json'}: run_id={info['run_id']!r} is not its folder's name; "
             f"rename the folder to {info['run_id']}, or remove it if it is a copy"

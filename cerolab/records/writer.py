@@ -16,7 +16,7 @@ import numpy as np
 
 from cerolab.errors import RecordError, RunFinishedError, RunTakenError
 from cerolab.records.files import Lock, cannot_write, make_folder, read_json, write_json
-from cerolab.records.info import check_before_writing, checked_info
+from cerolab.records.info import text
 from cerolab.records.own import refuse_committed
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 from cerolab.records.settings import RunSettings
@@ -72,7 +72,6 @@ class RunWriter:
             "status": "running",
             "results": {},
         }
-        check_before_writing(self._info, self.path / "run.json")
         created = not self.path.exists() and self._create()
         self._lock = Lock(self.path / ".lock")
         try:
@@ -105,7 +104,7 @@ class RunWriter:
             raise RecordError(f"{self.path} exists, but holds no run record; move it away")
         for partial in self.path.rglob(".*.partial"):  # left by a kill in the middle of a write
             partial.unlink()
-        found = checked_info(read_json(self.path / "run.json"), self.path / "run.json")
+        found = read_json(self.path / "run.json")
         for key, mine in self.settings.to_dict().items():
             if found.get(key) != mine:
                 raise RecordError(f"{self.path} holds a run with {key}={found.get(key)!r}, not {mine!r}; move it away")
@@ -182,7 +181,6 @@ class RunWriter:
             write_table(self.path / f"{table}.parquet", self.so_far(table))
         self._info |= {"status": "finished", "finished": _now(), "results": dict(results)}
         self._info["resolved_options"] = dict(resolved_options or self.settings.options)
-        check_before_writing(self._info, self.path / "run.json")
         write_json(self.path / "run.json", self._info)
         for table in self.settings.detail:
             shutil.rmtree(self.path / f"{table}.parts", ignore_errors=True)
@@ -195,8 +193,8 @@ class RunWriter:
 
     def fail(self, error: BaseException) -> None:
         """Mark the run failed, with the reason and its traceback; it may be started again."""
-        self._info |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-        self._info["traceback"] = "".join(format_exception(error))
+        self._info |= {"status": "failed", "error": text(f"{type(error).__name__}: {error}")}
+        self._info["traceback"] = text("".join(format_exception(error)))
         try:
             with suppress(RecordError):  # where nothing can be written, ``error`` is the one to hear of
                 write_json(self.path / "run.json", self._info)

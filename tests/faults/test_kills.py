@@ -125,22 +125,22 @@ def test_the_comparison_sees_every_kind_of_difference(tmp_path):
         (out / folder / "runs.parquet").unlink()
         return differences(out / folder, whole / folder, done=True)
 
-    def altered(path, **changes):
-        info = json.loads((path / "run.json").read_text())
-        results = info["results"] | changes.pop("results", {})
-        (path / "run.json").write_text(json.dumps(info | {"results": results} | changes))
-
-    assert found(lambda path: altered(path, started="2000", results={"seconds": 9.0})) == []
-    assert "run.json differs" in found(lambda path: altered(path, results={"value": 0.5}))[0]
+    assert found(lambda path: _altered(path, started="2000", results={"seconds": 9.0})) == []
+    assert "run.json differs" in found(lambda path: _altered(path, results={"value": 0.5}))[0]
     assert "is missing" in found(shutil.rmtree)[0]
-    assert any("is missing" in one for one in found(lambda path: altered(path, status="running")))
-    assert any("not finished" in one for one in found(_another_one_that_runs))
+    assert any("is missing" in one for one in found(lambda path: _altered(path, status="running")))
+    assert any("not finished" in one for one in found(_another_run_that_is_running))
     assert any("groups differs" in one for one in found(_double_a_group))
 
 
-def _another_one_that_runs(path):
-    info = json.loads((path / "run.json").read_text()) | {"status": "running", "run_id": "other"}
-    (path / "run.json").write_text(json.dumps(info))
+def _altered(path, **changes):
+    info = json.loads((path / "run.json").read_text())
+    results = info["results"] | changes.pop("results", {})
+    (path / "run.json").write_text(json.dumps(info | {"results": results} | changes))
+
+
+def _another_run_that_is_running(path):
+    _altered(path, status="running", run_id="other")
     path.rename(path.with_name("other"))
 
 
