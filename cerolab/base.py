@@ -77,6 +77,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         self.remaining = problem.budget
         self.remaining_tokens = problem.token_budget
         self._pending: Allocation | None = None
+        self._open_round = (0, 0)  # waves and units of the round at hand, as far as this object has seen it
 
     def __repr__(self) -> str:
         """``cero(price=0.3): round 12 of 100, 8,760 of 10,000 units left, 1,000 prompts, seed 0``, as ``<...>``.
@@ -104,6 +105,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
     def _select(self) -> Allocation:
         """Choose the next wave, within capacity, caps and ``self.remaining``; must not change the state.
 
+        Every wave but a round's last has a unit at least, so that the round ends; ``last_wave`` says which is the last.
         A token budget is not its affair: what is chosen is cut off, in priority order, at what the tokens pay for.
         """
 
@@ -165,7 +167,8 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         """The next wave; asked again before ``observe`` it is the same one.
 
         Raises:
-            AllocatorError: the method's own code raised, or chose no ``Allocation``; names file and line.
+            AllocatorError: the method's own code raised, or chose no ``Allocation``, or a round without end; names file
+                and line.
         """
         self._turn("allocate()")
         if self._pending is None:
@@ -175,8 +178,25 @@ class BaseAllocator(ABC, Generic[OptionsT]):
                     f"{self.name}: _select returned {described(chosen)} ({defined_at(type(self)._select)}); "
                     "it must return an Allocation: return Allocation(prompts, units)"
                 )
-            self._pending = chosen if self.remaining_tokens is None else chosen.first(self.affordable)
+            chosen = chosen if self.remaining_tokens is None else chosen.first(self.affordable)
+            self._check_round_ends(chosen)
+            self._pending = chosen
         return self._pending
+
+    def _check_round_ends(self, chosen: Allocation) -> None:
+        """Refuse waves that could go on for ever: every wave but a round's last has units, at most C in all."""
+        waves, units = self._open_round
+        units += chosen.num_units
+        if chosen.num_units == 0 and not chosen.last_wave:
+            problem = "chose a wave without units that is not the round's last"
+        elif waves and units > self.problem.capacity:
+            problem = f"chose {units} units in {waves + 1} waves of a round, above capacity={self.problem.capacity}"
+        else:
+            return
+        raise AllocatorError(
+            f"{self.name}: _select {problem} ({defined_at(type(self)._select)}; round {self.round_index}, "
+            f"seed={self.seed}); a round's last wave has last_wave=True: return Allocation(prompts, units)"
+        )
 
     def observe(self, allocation: Allocation, feedback: Feedback) -> None:
         """Learn from the rollouts of the last allocation.
@@ -215,6 +235,8 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         if self.remaining_tokens is not None and num_tokens is not None:
             self.remaining_tokens -= int(num_tokens.sum())
         self.round_index += allocation.last_wave
+        waves, units = self._open_round
+        self._open_round = (0, 0) if allocation.last_wave else (waves + 1, units + allocation.num_units)
 
     @property
     def round_open(self) -> bool:
@@ -316,6 +338,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         self._call("_load_arrays", arrays)
         self.round_index, self.remaining, self._pending = counts["round_index"], counts["remaining"], None
         self.remaining_tokens = counts.get("remaining_tokens")
+        self._open_round = (0, 0)
 
     def _check_state(
         self, arrays: Mapping[str, np.ndarray], round_index: int, remaining: int, spent_tokens: int

@@ -82,7 +82,13 @@ class BudgetLedger:
             OverspendError: prompts outside the pool or named twice, a prompt above its cap in this round, more than
                 the round's capacity or the remaining budget, more than the tokens left could pay for, or a round after
                 the last.
+            ProtocolError: a wave without units that is not the round's last, so that the round might never end.
         """
+        if not allocation.num_units and not allocation.last_wave:
+            raise ProtocolError(
+                f"round {self.round_index} has a wave without units that is not its last; every other wave has one at "
+                "least, so that the round ends: set last_wave=True"
+            )
         self._check_prompts(allocation)
         self._check_total(allocation.num_units)
         self.exposure_M[allocation.prompts] += allocation.units
