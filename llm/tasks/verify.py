@@ -10,8 +10,9 @@ import re
 from fractions import Fraction
 
 from cerolab.errors import InvalidValueError
+from llm.grading.final_answer import last_box
 from llm.tasks.base import Question
-from llm.tasks.meaning import is_mathematical, last_box, means
+from llm.tasks.meaning import is_mathematical, means
 
 __all__ = ["exact", "final_number", "is_mathematical", "last_box", "last_number", "mathematical", "number"]
 
