@@ -35,6 +35,7 @@ _CHOICE = re.compile(r"\(?([A-J])\)?")
 _CHOICE_AND_MORE = re.compile(r"(?:\(([A-J])\)|([A-J])[).:])\s*(\S.*)", re.DOTALL)
 _WORDS = re.compile(r"(?:\\text\{[^{}]*\}|[A-Za-z0-9'.,&/\-\s]|(?<=\w)-(?=\w))+")
 _DOTS = re.compile(r"\\ldots")
+_ONLY_TEXT = re.compile(r"\\(?:ldots|angle|triangle|pmod|bmod|equiv|parallel|perp|forall|exists|prime)(?![a-zA-Z])|'")
 _BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
           "ten": "10", "twelve": "12", "sixteen": "16"}  # fmt: skip
 _NO_SOLUTION = {"no solution", "no solutions", "empty set", "the empty set", "no real solution", "no real solutions"}
@@ -91,11 +92,12 @@ def _is_text(text: str) -> bool:
     spoken = _spoken(text)
     words = bool(spoken) and len(spoken) <= 80 and bool(re.search(r"[a-z]{2,}|^[a-z]$", spoken))
     commands = set(re.findall(r"\\([a-zA-Z]+)", text))
-    return words or (bool(_DOTS.search(text)) and commands <= _KNOWN)
+    return words or (bool(_ONLY_TEXT.search(text)) and commands <= _KNOWN and len(text) <= 200)
 
 
 def _is_understood(text: str) -> bool:
-    parts = items(text)
+    name, sign, rest = text.partition("=")
+    parts = [text] if sign and is_name(name) and number(rest) is not None else items(text)
     if len(parts) > 1:
         return number(text) is not None or (all(parts) and all(map(_is_understood, parts)))
     if number(text) is not None or _BASE.fullmatch(text) or _TIME.fullmatch(text):
@@ -126,7 +128,7 @@ def _is_understood(text: str) -> bool:
 
 def _as_text(text: str) -> str:
     """Spaces that mean nothing left out: those between digits, and between words, stay."""
-    return re.sub(r"(?<![0-9])\s+|(?<=[0-9])\s+(?![0-9])", "", text) if not _spoken(text) else _spoken(text)
+    return re.sub(r"(?<![0-9.])\s+|\s+(?![0-9.])", "", text) if not _spoken(text) else _spoken(text)
 
 
 def _spoken(text: str) -> str:
@@ -149,6 +151,10 @@ def _same(gold: str, given: str) -> bool:
     """Whether two texts in canonical form say the same."""
     a, b = number(gold), number(given)
     if a is not None and b is not None:
+        if re.search("[A-Za-z]", gold) and re.search("[A-Za-z]", given):
+            units = split_unit(gold)[1], split_unit(given)[1]
+            if all(units) and units[0] != units[1]:
+                return False
         return a == b or _percent_of(gold, given, a, b) or _is_rounding(gold, given, a, b)
     for special in (_same_base, _same_time, _same_choice):
         verdict = special(gold, given)
@@ -185,9 +191,6 @@ def number(text: str) -> Fraction | None:
     if len(text) > 400:
         return None
     text = text.strip()
-    name, sign, rest = text.partition("=")
-    if sign and is_name(name) and not re.search(r"[<>=]|\\[lgn]e", rest):
-        text = rest.strip()
     text = re.sub(r"^(?:\\text\{(?:Rs\.?|USD|EUR)\}|Rs\.?|[$€£¥₹])\s*", "", text)
     text = re.sub(r"^-\s*[$€£¥₹]\s*", "-", text)
     if re.search(r"[A-Za-z°^]", text):
@@ -325,7 +328,8 @@ def _plus_minus(text: str) -> list[str]:
 
 def _parts(text: str) -> list[str]:
     r"""Items of a list without brackets; ``\pm`` makes two."""
-    if number(text) is not None:
+    name, sign, rest = text.partition("=")
+    if number(rest if sign and is_name(name) else text) is not None:
         return [text]
     parts = items(text)
     return [both for part in parts for both in (_plus_minus(part) if not bracketed(part) else []) or [part]]
@@ -686,9 +690,9 @@ def _same_equation(gold: str, given: str) -> bool:
 def _formula(text: str) -> Any:
     """The formula that a text is as a whole; None where there is none."""
     text = text.strip()
-    if not text or "'" in text or "\\prime" in text or _DOTS.search(text) or re.search(r"\\(?:text|pmod|bmod|equiv|pm|mp)(?![a-z])", text):
+    if not text or _ONLY_TEXT.search(text) or re.search(r"\\(?:text|pm|mp)(?![a-z])", text):
         return None
-    bare = re.sub(r"\\[a-zA-Z]+(?:\{(?:[a-z]?matrix|array|[A-Z]+)\*?\})?", " ", text)
+    bare = re.sub(r"\\[a-zA-Z]+(?:\{(?:[a-z]?matrix|array|[A-Z]+)\*?\})?", "\N{SECTION SIGN}", text)
     if re.search(r"[A-Za-z]{4,}|[0-9.]\s+[0-9.]|[\"!?]{2,}|[@#&~]{2}", bare) or any(map(_is_word, re.findall("[A-Za-z]{3}", bare))):
         return None
     text = re.sub(r"(?<![A-Za-z}0-9)])\\text\{([A-Za-z])\}", r"\1", text)

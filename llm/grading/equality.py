@@ -82,6 +82,8 @@ def _equal(first: Any, second: Any, rounded: bool) -> bool:
     if not (_is_finite(first) and _is_finite(second)):
         return bool(first.doit() == second.doit()) and not first.doit().has(sympy.nan, sympy.zoo)
     first, second = _exact(first), _exact(second)
+    lazy = (sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit, sympy.Derivative)
+    first, second = (one.doit() if one.has(*lazy) else one for one in (first, second))
     variables = sorted(first.free_symbols | second.free_symbols, key=str)
     if not variables:
         verdict = _same_number(first, second, rounded)
@@ -107,7 +109,8 @@ def _same_number(first: Any, second: Any, rounded: bool) -> bool | None:
     if a is None or b is None:
         return None
     if _near(a, b):
-        return True
+        exact = first.doit(), second.doit()
+        return not all(one.is_Rational for one in exact) or bool(exact[0] == exact[1])
     if not rounded:
         return False
     return bool(abs(a - b) <= 5.0001e-7 and abs(a - b) <= _CLOSE * abs(a) and abs(a - b) <= _CLOSE * abs(b))

@@ -147,7 +147,7 @@ def _inside(match: re.Match[str]) -> str:
 
 def _last(text: str) -> str | None:
     """The whole of a short response, or else its last formula or number, whichever comes later."""
-    whole = text.strip()
+    whole = text.strip().strip("*_`").strip()
     if not whole:
         return None
     lines = [line for line in whole.splitlines() if line.strip()]

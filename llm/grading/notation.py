@@ -48,10 +48,13 @@ _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|math(?:rm|bf|it|sf|tt|normal)|mbox|hbox|fbox|emph|operatorname\*?)"
     r"\s*\{([^{}]*)\}"
 )
+_LETTER = re.compile(r"\\(?:text(?:bf|it|rm|sf)?|math(?:rm|bf|it|sf)|rm|bf)\s*([A-Za-z0-9])(?![A-Za-z0-9])")
 _OLD_FONT = re.compile(r"\{\s*\\(?:rm|bf|it|sf)\s+([^{}]*)\}")
 FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp max min gcd lcm det".split()
 )
+_ALSO_UNITS = ("min", "max", "sec")
+_LETTER_UNITS = tuple("mgshLNJWVKF")
 _BARE = re.compile(r"(?<![a-zA-Z\\{])(sqrt|pi|infinity|inf|oo|sin|cos|tan|arctan|log|ln|exp|theta)(?![a-zA-Z}])")
 _BARE_PI = re.compile(r"(?<=[0-9)])(pi|sqrt)(?![a-zA-Z])")
 _ARGUMENTS = {"frac": 2, "binom": 2, "sqrt": 1}
@@ -88,6 +91,7 @@ def plain(text: str) -> str:
     text = _DELIMITER.sub(" ", text)
     text = _SPACE.sub(" ", text)
     text = _OLD_FONT.sub(r"\\text{\1}", text)
+    text = _LETTER.sub(r" \1 ", text)
     for _ in range(3):
         text = _TEXT.sub(_untext, text)
     text = text.replace("\\lbrace", "\\{").replace("\\rbrace", "\\}")
@@ -106,10 +110,12 @@ def plain(text: str) -> str:
 def _untext(match: re.Match[str]) -> str:
     """Words stay words; a letter, a number or the name of a function in a font is just that."""
     inside = match.group(1).strip()
-    if inside in FUNCTIONS:
+    if inside in FUNCTIONS and (inside not in _ALSO_UNITS or "operatorname" in match.group()):
         return f"\\{inside} "
-    if inside in ("and", "or", "and/or"):
-        return " and "
+    if inside in ("and", "or"):
+        return f" {inside} "
+    if inside in _LETTER_UNITS and match.string[: match.start()].rstrip()[-1:] in tuple("0123456789)}/"):
+        return "\\text{" + inside + "}"
     if len(inside) == 1 or re.fullmatch(r"[-+0-9.,/:%$() ]*", inside):
         return f" {inside} " if inside else " "
     if re.fullmatch(r"\([A-Z]\)", inside):

@@ -150,13 +150,13 @@ def _is_value(core: str) -> bool:
     return bool(core) and not re.search(r"[A-Za-z]{3,}", bare) and "\\text" not in core
 
 
-_MORE = frozenset("if for when where otherwise with such that let not is are to from no none only infinitely".split())
+_MORE = frozenset("if for when where otherwise with such that let not is are to from no none only infinitely or and but maybe perhaps".split())
 
 
 def _says_more(unit: str) -> bool:
     """Whether words are no unit but a condition, or another answer."""
     return any(word in _MORE for word in re.findall(r"[a-z]+", unit)) or bool(
-        set(re.findall(r"[a-zA-Z]+", re.sub(r"\\text", "", unit))) & (FUNCTIONS | {"i", "pi", "sqrt"})
+        set(re.findall(r"[a-zA-Z]+", re.sub(r"\\text", "", unit))) & (FUNCTIONS - {"min", "max", "sec"} | {"i", "pi", "sqrt"})
     )
 
 
