@@ -78,14 +78,20 @@ def is_readable(answer: str) -> bool:
     Else it is at least a few words, or a formula of known commands with dots in it, that are compared as text.
     """
     text = canonical(answer)
-    return bool(text) and (_is_understood(text) or _is_text(text))
+    try:
+        return bool(text) and (_is_understood(text) or _is_text(text))
+    except Exception:  # sympy raises nearly anything on odd input
+        return False
 
 
 @lru_cache(maxsize=65536)
 def are_same(answer: str, given: str) -> bool:
     """Whether a text says the same as an answer."""
     gold, text = canonical(answer), canonical(given)
-    return bool(gold and text) and (_as_text(gold) == _as_text(text) or _same(gold, text))
+    try:
+        return bool(gold and text) and (_as_text(gold) == _as_text(text) or _same(gold, text))
+    except Exception:
+        return False
 
 
 def _is_text(text: str) -> bool:
@@ -309,7 +315,7 @@ def _ratio(text: str) -> list[str]:
     """Terms of a ratio, ``3:4``; none for what is no ratio."""
     text = re.sub(r"(?<=\d)\s+to\s+(?=\d)", ":", text)
     terms = split_at(text, at_top(text, re.compile(":")))
-    return terms if len(terms) > 1 and all(map(_formula, terms)) else []
+    return terms if len(terms) > 1 and all(_formula(term) is not None for term in terms) else []
 
 
 # Lists, tuples, sets, intervals

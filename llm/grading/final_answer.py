@@ -21,9 +21,9 @@ _TAG = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S[^\n]*)$", re.MULTILINE)
 _HEADING = re.compile(r"(?:\**(?:Step|Part|Case|Solution|Explanation|Example|Conclusion|Verification)\b|\d+[.)]\s+\S|[^\n]*:\**$)")
 _SAYS = re.compile(
-    r"(?:final\s+|correct\s+)?answer\b(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here|choice|option))?[*_\s]*"
+    r"^[ \t]*(?:A|Ans)[ \t]*:[ \t]*|(?:final\s+|correct\s+)?answer\b(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here|choice|option))?[*_\s]*"
     r"(?:(?:is|are|would\s+be|will\s+be|must\s+be)\b\s*:?|:|=)[*_\s]*",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _NEXT = re.compile(r"\n\s*(?:Question|Problem|Q|Human|User)\s*:", re.IGNORECASE)
 _MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$\n]+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)

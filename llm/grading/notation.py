@@ -33,7 +33,7 @@ _DRESS = re.compile(
     r"|color\s*\{[^{}]*\})(?![a-zA-Z])|\\hspace\*?\s*\{[^{}]*\}|\\(?:phantom|hphantom|vphantom)\s*\{[^{}]*\}"
 )
 _DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]|(?<!\\)\$+")
-_SPACE = re.compile(r"\\(?:quad|qquad|enspace|thinspace|space|,|;|:|>| )|~")
+_SPACE = re.compile(r"(?<!\\)\\(?:quad|qquad|enspace|thinspace|space|,|;|:|>| )|~")
 _NAMES = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le", "geq": "ge",
     "leqslant": "le", "geqslant": "ge", "neq": "ne", "varnothing": "emptyset", "infin": "infty", "dots": "ldots",
@@ -83,7 +83,7 @@ def plain(text: str) -> str:
     text = re.sub(r"\{\s*,\s*\}", ",\\!", text)
     text = re.sub(r"\{\s*([:.])\s*\}", r"\1", text)
     text = re.sub(r"(?<=[0-9]),?\\!\s*(?=[0-9])", _JOIN, text)
-    text = re.sub(r"(?<=[0-9])\s*(?:\\[,; ]|~)\s*(?=[0-9]{3}(?![0-9]))", _JOIN, text)
+    text = re.sub(r"(?<=[0-9])\s*(?:(?<!\\)\\[,; ]|~)\s*(?=[0-9]{3}(?![0-9]))", _JOIN, text)
     text = _THOUSANDS.sub(lambda match: match.group().replace(_JOIN, ""), text).replace(_JOIN, " ")
     text = text.replace("\\!", "").replace("\\$", "$ ").replace("\\%", "%").replace("\\&", "&")
     text = text.replace("\\{", "\\lbrace ").replace("\\}", "\\rbrace ").replace("\\|", "\\Vert ")
@@ -143,7 +143,10 @@ def closing(text: str, start: int) -> int:
     """
     depth = 0
     pairs = {"{": "}", "(": ")", "[": "]"}
-    opening, close = text[start], pairs[text[start]]
+    opening = text[start : start + 1]
+    if opening not in pairs:
+        raise UnreadableError
+    close = pairs[opening]
     position = start
     while position < len(text):
         character = text[position]
