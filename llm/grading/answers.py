@@ -56,6 +56,7 @@ def canonical(text: str) -> str:
     except UnreadableError:
         return ""
     found = _outer(found)
+    found = re.sub(r"^(?:The )?[Ss]olutions?(?: set)? (?:is|are)\s*:?\s*", "", found)
     found = re.sub(r"^(?:\\text\{\s*(?:final |the )?answer\s*(?:is)?\s*[:=]?\s*\}|(?:final |the )?answer\s*(?:is|[:=]))\s*[:=]?\s*",
                    "", found, flags=re.IGNORECASE)  # fmt: skip
     if found.lower().strip() in _ALL_REALS or _spoken(found) in _ALL_REALS:
@@ -81,6 +82,16 @@ def is_readable(answer: str) -> bool:
     try:
         return bool(text) and (_is_understood(text) or _is_text(text))
     except Exception:  # sympy raises nearly anything on odd input
+        return False
+
+
+@lru_cache(maxsize=65536)
+def is_understood(text: str) -> bool:
+    """Whether a text is an answer that is more than words: a number, a formula, a set, a choice."""
+    found = canonical(text)
+    try:
+        return bool(found) and _is_understood(found)
+    except Exception:
         return False
 
 
@@ -134,7 +145,10 @@ def _is_understood(text: str) -> bool:
 
 def _as_text(text: str) -> str:
     """Spaces that mean nothing left out: those between digits, and between words, stay."""
-    return re.sub(r"(?<![0-9.])\s+|\s+(?![0-9.])", "", text) if not _spoken(text) else _spoken(text)
+    if spoken := _spoken(text):
+        return spoken
+    apart = re.sub(r"(\\[a-zA-Z]+)\s+(?=[a-zA-Z])", "\\1\N{OPEN BOX}", text)  # "\\pi r" is no command "\\pir"
+    return re.sub(r"(?<![0-9.])\s+|\s+(?![0-9.])", "", apart)
 
 
 def _spoken(text: str) -> str:
@@ -357,6 +371,9 @@ def _same_parts(gold: str, given: str, gold_parts: list[str], given_parts: list[
     given_names, given_values = _named(given_parts)
     if len(gold_parts) == len(given_parts) == 1 and gold_names != given_names and all((*gold_names, *given_names)):
         return False  # x = ... is not y = ...
+    letters, other_letters = ({re.sub(r"_.*", "", name) for name in names if name} for names in (gold_names, given_names))
+    if len(letters) == len(other_letters) == 1 and not _same_name(letters.pop(), other_letters.pop()):
+        return False
     first, second = _collection(gold_names, gold_values), _collection(given_names, given_values)
     if first is None or second is None:
         return False
@@ -365,7 +382,7 @@ def _same_parts(gold: str, given: str, gold_parts: list[str], given_parts: list[
         return matched([f"{a}={b}" for a, b in zip(names, parts, strict=True)],
                        [f"{a}={b}" for a, b in zip(other_names, other_parts, strict=True)], _same_leaf)  # fmt: skip
     if names or other_names:
-        if {kind, other_kind} & {"{}"} or (names or other_names) != sorted(names or other_names):
+        if (other_kind if names else kind) != "()" or (names or other_names) != sorted(names or other_names):
             return False
         return len(parts) == len(other_parts) and all(map(_same, parts, other_parts))
     if kind in ("list", "{}") and other_kind in ("list", "{}"):
@@ -498,7 +515,8 @@ def _set(text: str, pairs: bool = False) -> Any:
     if opening == "{":
         builder = split_at(inside, at_top(inside, re.compile(r"\||:")))
         if len(builder) == 2 and re.fullmatch(r"[a-z](?:\s*\\in\s*\\mathbb\{R\})?", builder[0]):
-            return _set(builder[1]) if relation(builder[1]).signs else None
+            solved = _solved(builder[1])
+            return solved[1] if solved and solved[0] == builder[0][0] else None
         if not pairs:
             return None
         numbers = [_formula(part) for part in items(inside)]
@@ -667,6 +685,8 @@ def _same_constant(a: Any, b: Any) -> bool:
     first, second = getattr(a, "free_symbols", set()), getattr(b, "free_symbols", set())
     if len(first) < 2 or len(first) != len(second):
         return False
+    if any(sympy.diff(one, constant) not in (0, 1) for one in (a, b) for constant in (big, small)):
+        return False
     if big in first and small not in first and small in second and big not in second:
         return equality.equal(a, b.xreplace({small: big}))
     if small in first and big not in first and big in second and small not in second:
@@ -703,6 +723,7 @@ def _formula(text: str) -> Any:
         return None
     text = re.sub(r"(?<![A-Za-z}0-9)])\\text\{([A-Za-z])\}", r"\1", text)
     text = text.replace("^{\\circ}", "^\\circ ")
+    text = re.sub(r"(?<![A-Za-z\\])I(?![A-Za-z])", r"\\tilde{I}", text)  # the parser's I is the imaginary unit
     text = re.sub(r"(?<=[0-9)])\s*(?=[({])", "\\\\cdot ", text) if not re.match(r"[a-zA-Z]\(", text) else text
     text = re.sub(r"\)\s*(?=[0-9])", ")\\\\cdot ", text)
     if bracketed(text) and len(items(bracketed(text)[1])) > 1:  # type: ignore[index]

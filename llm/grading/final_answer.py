@@ -68,12 +68,26 @@ def _boxes(text: str) -> list[tuple[int, int, str]]:
     return found
 
 
-def final_answer(text: str) -> str | None:
-    """The answer that a response gives, as it is written; None for none."""
+def final_answers(text: str) -> list[str]:
+    """The answer that a response gives, as it is written; none for none.
+
+    Returns:
+        The last box alone; without a box what the last mark says, and then what stands last: a mark may be none.
+    """
     thought = list(_THOUGHT.finditer(text))
     if thought and text[thought[-1].end() :].strip():
         text = text[thought[-1].end() :]
-    return _boxed(text) or _marked(text) or _last(text[-TAIL:])
+    boxed = _boxed(text)
+    if boxed is not None:
+        return [boxed]
+    return [found for found in (marked(text), _last(text[-TAIL:])) if found]
+
+
+def without_asides(text: str) -> str:
+    """A response without "(see step 2)"; empty for one that breaks off after its last number."""
+    text = _ASIDE.sub("", text)
+    numbers = list(re.finditer(r"[0-9]", text))
+    return "" if numbers and _breaks_off(text, numbers[-1].end()) else text
 
 
 def _boxed(text: str) -> str | None:
@@ -92,7 +106,7 @@ def _boxed(text: str) -> str | None:
     return " , ".join(dict.fromkeys(one[2] for one in joined)) or " "
 
 
-def _marked(text: str) -> str | None:
+def marked(text: str) -> str | None:
     """What follows the last mark, before another question begins."""
     marks = [(m.start(), m.group(1)) for m in _TAG.finditer(text)]
     marks += [(m.start(1), m.group(1)) for m in _HASHES.finditer(text) if not _HEADING.match(m.group(1).strip())]

@@ -96,6 +96,7 @@ def plain(text: str) -> str:
         text = _TEXT.sub(_untext, text)
     text = text.replace("\\lbrace", "\\{").replace("\\rbrace", "\\}")
     text = _COMMAND.sub(_renamed, text)
+    text = re.sub(r"[(\[]\s*\\begin\{array\}\s*\{[^{}]*\}(.*?)\\end\{array\}\s*[)\]]", _matrix, text)
     text = text.replace("\\mathbb R", "\\mathbb{R}").replace("\\degree", "^{\\circ}").replace("^\\circ", "^{\\circ}")
     text = re.sub(r"\\\$", " ", text)
     text = _POWER_OF_TEN.sub(r"\1\\times 10^{\2}", text)
@@ -128,6 +129,10 @@ def _renamed(match: re.Match[str]) -> str:
     if name in ("and", "or"):
         return f" {name} "
     return name + " " if name in "[]|:()*><$" else f"\\{name}"
+
+
+def _matrix(match: re.Match[str]) -> str:
+    return "\\begin{pmatrix}" + match.group(1) + "\\end{pmatrix}"
 
 
 def _bare(match: re.Match[str]) -> str:

@@ -16,8 +16,8 @@ from contextlib import suppress
 from functools import lru_cache
 
 from cerolab.errors import CerolabError, InvalidValueError
-from llm.grading.answers import are_same, is_readable
-from llm.grading.final_answer import final_answer
+from llm.grading.answers import are_same, is_readable, is_understood
+from llm.grading.final_answer import final_answers
 
 
 def is_mathematical(answer: str) -> bool:
@@ -51,8 +51,12 @@ def _reply(kind: str, answer: str, text: str) -> bool | None:
         return readable
     if not readable:
         return None
-    given = final_answer(text)
-    return given is not None and are_same(answer, given)
+    for given in final_answers(text):
+        if are_same(answer, given):
+            return True
+        if is_understood(given):
+            return False  # it is the answer, and a wrong one
+    return False
 
 
 @lru_cache(maxsize=65536)
