@@ -107,7 +107,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
         self.num_generations = 1  # one row a response in every engine; groups are ours
-        self.reward_func_names = renamed(self.reward_funcs, self.reward_func_names)
+        self.reward_func_names: list[str] = renamed(self.reward_funcs, self.reward_func_names)
         self._rule = FeedbackRule(self.reward_func_names, feedback_reward, self.feedback_map, on_bad_reward)
         self._may_skip = (
             skip_zero_advantage and self.beta == 0 and self.loss_type != "bnpo" and self.top_entropy_quantile == 1.0
@@ -252,7 +252,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def _calculate_rewards(self, *given: Any) -> Tensor:
         """TRL's, over all processes; kept for the round."""
         rewards_NF = super()._calculate_rewards(*given)
-        ungrade_models(rewards_NF, self.reward_funcs, self.reward_func_names, self._on_bad_reward)
+        true_NF = rewards_NF[: self._wave_rows] if self.model.training else rewards_NF
+        ungrade_models(true_NF, self.reward_funcs, self.reward_func_names, self._on_bad_reward)
         if self.model.training:
             rewards_NF[self._wave_rows :] = torch.nan  # fillers, which TRL's logs then leave out
             self._rewards_NF = rewards_NF
