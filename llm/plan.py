@@ -10,6 +10,7 @@ from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError, RecordError
 from cerolab.records import find_runs, provenance, read_run
 from llm.cache import cache_directory
+from llm.contamination import contamination
 from llm.grpo_settings import batch_sizes
 from llm.models import model_path
 from llm.processes import num_processes
@@ -36,6 +37,7 @@ def plan(settings: TrainSettings) -> dict[str, str]:
     heldout = task
     if settings.eval_task is not None and settings.num_heldout != 0:
         heldout = _task(settings.eval_task, settings, tokenizer, evaluation=True)
+    told = "" if task is None or heldout is None else contamination(task, heldout)
     processes = num_processes()
     at_once, accumulation = batch_sizes(settings, problem, processes)
     pool = f"{problem.num_prompts:,} prompts of {settings.task}"
@@ -46,6 +48,7 @@ def plan(settings: TrainSettings) -> dict[str, str]:
         "held out": f"{settings.eval_task or settings.task}, not here"
         if heldout is None
         else f"{len(heldout.heldout):,} questions" + ("" if heldout.heldout else ": nothing is evaluated"),
+        **({"warning": told} if told else {}),
         "rounds": f"{problem.num_rounds:,}, {problem.mean_spend:.1f} units each on average, {problem.capacity} at most",
         "responses": f"{problem.budget_responses:,} of up to {'?' if limit is None else f'{limit:,}'} tokens"
         + (f", {problem.token_budget:,} tokens in all" if problem.token_budget else ""),
