@@ -56,6 +56,8 @@ def canonical(text: str) -> str:
     except UnreadableError:
         return ""
     found = _outer(found)
+    found = re.sub(r"(?<=[0-9)}])\s*\([a-z]{3,}[a-z ]*\)$", "", found)  # "3 (three)"
+    found = re.sub(r"^(?:\\approx|=)\s*", "", found)
     found = re.sub(r"^(?:The )?[Ss]olutions?(?: set)? (?:is|are)\s*:?\s*", "", found)
     found = re.sub(r"^(?:\\text\{\s*(?:final |the )?answer\s*(?:is)?\s*[:=]?\s*\}|(?:final |the )?answer\s*(?:is|[:=]))\s*[:=]?\s*",
                    "", found, flags=re.IGNORECASE)  # fmt: skip
@@ -337,7 +339,7 @@ def _ratio(text: str) -> list[str]:
 
 def _plus_minus(text: str) -> list[str]:
     r"""Both values of ``1\pm\sqrt2``; none without the sign."""
-    if "\\pm" not in text and "\\mp" not in text:
+    if not re.search(r"\\(?:pm|mp)(?![a-zA-Z])", text):
         return []
     plus = re.sub(r"\\pm(?![a-zA-Z])\s*", "+", re.sub(r"\\mp(?![a-zA-Z])\s*", "-", text))
     minus = re.sub(r"\\pm(?![a-zA-Z])\s*", "-", re.sub(r"\\mp(?![a-zA-Z])\s*", "+", text))
@@ -423,6 +425,9 @@ _SET_SIGN = re.compile(r"\\(?:cup|setminus|cap)(?![a-zA-Z])")
 
 def _same_set(gold: str, given: str) -> bool | None:
     """Sets of numbers by their members; None where neither or only one is one."""
+    variables = _variable(gold), _variable(given)
+    if all(variables) and variables[0] != variables[1]:
+        return False  # x > 5 is not y > 5
     a, b = _set(gold), _set(given)
     if a is None or b is None:
         if (a is not None and _is_plainly_set(gold)) or (b is not None and _is_plainly_set(given)):
@@ -438,6 +443,12 @@ def _same_set(gold: str, given: str) -> bool | None:
         p[2:] == q[2:] and equality.equal(p[0], q[0]) and equality.equal(p[1], q[1])
         for p, q in zip(first, second, strict=True)
     )
+
+
+def _variable(text: str) -> str:
+    """The letter that an inequality, or a membership, is about; empty for none and for several."""
+    found = {side.strip() for part in items(text) for side in relation(part).sides if re.fullmatch(r"\s*[a-zA-Z]\s*", side)}
+    return found.pop() if len(found) == 1 and relation(items(text)[0]).signs else ""
 
 
 def _is_plainly_set(text: str) -> bool:
@@ -719,7 +730,7 @@ def _formula(text: str) -> Any:
     if not text or _ONLY_TEXT.search(text) or re.search(r"\\(?:text|pm|mp)(?![a-z])", text):
         return None
     bare = re.sub(r"\\[a-zA-Z]+(?:\{(?:[a-z]?matrix|array|[A-Z]+)\*?\})?", "\N{SECTION SIGN}", text)
-    if re.search(r"[A-Za-z]{4,}|[0-9.]\s+[0-9.]|[\"!?]{2,}|[@#&~]{2}", bare) or any(map(_is_word, re.findall("[A-Za-z]{3}", bare))):
+    if re.search(r"[A-Za-z]{4,}|[0-9.]\s+[0-9.]|[0-9]\.[0-9]*\.|[\"!?]{2,}|[@#&~]{2}", bare) or any(map(_is_word, re.findall("[A-Za-z]{3}", bare))):
         return None
     text = re.sub(r"(?<![A-Za-z}0-9)])\\text\{([A-Za-z])\}", r"\1", text)
     text = text.replace("^{\\circ}", "^\\circ ")

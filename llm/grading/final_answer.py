@@ -12,6 +12,8 @@ from llm.grading.notation import UnreadableError, closing
 
 TAIL = 4000  # characters of a response without a mark that are searched
 
+_LONG = 80  # characters of what "answer:" begins a derivation with
+
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(\w+))")
 _BETWEEN = re.compile(
     r"(?:[\s$,;]|\\[\[\]()]|\\(?:quad|qquad|,|;| )|and|or|\\text\{[\s,]*(?:and|or)?[\s,]*\}|&|[a-zA-Z]_?\{?\d?\}?\s*=)*"
@@ -21,7 +23,7 @@ _TAG = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S[^\n]*)$", re.MULTILINE)
 _HEADING = re.compile(r"(?:\**(?:Step|Part|Case|Solution|Explanation|Example|Conclusion|Verification)\b|\d+[.)]\s+\S|[^\n]*:\**$)")
 _SAYS = re.compile(
-    r"^[ \t]*(?:A|Ans)[ \t]*:[ \t]*|(?:final\s+|correct\s+)?answer\b(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here|choice|option))?[*_\s]*"
+    r"^[ \t]*(?:A|Ans)[ \t]*:[ \t]*|\b(?:correct|right|best)\s+(?:option|choice|letter)\s+is\s*:?\s*|(?:final\s+|correct\s+)?answer\b(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here|choice|option))?[*_\s]*"
     r"(?:(?:is|are|would\s+be|will\s+be|must\s+be)\b\s*:?|:|=)[*_\s]*",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -29,7 +31,7 @@ _NEXT = re.compile(r"\n\s*(?:Question|Problem|Q|Human|User)\s*:", re.IGNORECASE)
 _MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$\n]+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _JOINED = re.compile(r"\s*(?:,|;|and|or|,\s*and|,\s*or)?\s*")
 _ASIDE = re.compile(
-    r"\s*\((?:see|from|step|note|cf|by|as|since|because|using|eq|equation|check|where|rounded|per|ref|which|i\.e\.|e\.g\.)\b[^()]*\)",
+    r"\s*\((?:see|or|from|step|note|cf|by|as|since|because|using|eq|equation|check|where|rounded|per|ref|which|i\.e\.|e\.g\.)\b[^()]*\)",
     re.IGNORECASE,
 )
 _BROKEN_OFF = re.compile(
@@ -37,9 +39,12 @@ _BROKEN_OFF = re.compile(
     r"|with|for|we|he|she|they|it|that|this|in|by|at|on|from|if|when|next|now|also|each|per|gives|get|equals|have|has))\s*$",
     re.IGNORECASE,
 )
-_PLAIN_END = re.compile(
-    r"(?<![\w.\\{^_])(-?[$€£]?-?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)(?:\s+[0-9]+/[0-9]+|/[0-9]+)?%?)(?![\w{^_])"
+_TERM = r"(?:-?[$€£]?-?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)(?:\s+[0-9]+/[0-9]+)?[a-zA-Z]?|[b-zB-HJ-Z])(?![a-zA-Z0-9{_])"
+_PLAIN = re.compile(
+    rf"(?<![\w.\\{{^_])(?:[(\[{{][^()\[\]{{}}]*[0-9][^()\[\]{{}}]*,[^()\[\]{{}}]*[)\]}}]"
+    rf"|{_TERM}(?:\s*(?:\*\*|[-+*/^=×·])\s*{_TERM})*%?)"
 )
+_PROSE = re.compile(r"(?<![\\A-Za-z{])(?:[A-Za-z]{3,}|is|of|it|to|so|in|by|we|at|he)(?![A-Za-z])", re.IGNORECASE)
 
 
 def last_box(text: str) -> str | None:
@@ -80,7 +85,10 @@ def final_answers(text: str) -> list[str]:
     boxed = _boxed(text)
     if boxed is not None:
         return [boxed]
-    return [found for found in (marked(text), _last(text[-TAIL:])) if found]
+    said = marked(text)
+    if said and len(said) <= _LONG and re.search(r"[0-9$\\]", said):
+        return [said]
+    return [found for found in (said, _last(text[-TAIL:])) if found]
 
 
 def without_asides(text: str) -> str:
@@ -137,6 +145,9 @@ def _statement(text: str) -> str | None:
     sentence = re.split(r"(?<=[\w)}\]$%*!])[.!?]+\**(?=\s+[A-Z(\"\\]|\s*$)|(?<=\d)[.!?](?=\s)", line, maxsplit=1)[0]
     sentence = re.split(r"\s+(?:because|since|as|where|which|so|when|and (?:the|it|so|that))\s", sentence, maxsplit=1)[0]
     sentence = re.sub(r"^(?:approximately|about|just|simply|therefore|equal to|option|choice)\s+", "", sentence.strip(), flags=re.IGNORECASE)
+    counted = re.match(r"(-?[$€£]?[0-9][0-9,./]*%?(?:\s+[A-Za-z]+){0,4}),\s+(?!(?:and|or)\b)(?=.*[A-Za-z]{3})", sentence)
+    if counted:  # "18 apples, 3 more than before"
+        sentence = counted.group(1)
     sentence = sentence.strip(" *_`\"")
     return sentence or None
 
@@ -165,12 +176,12 @@ def _last(text: str) -> str | None:
     if not whole:
         return None
     lines = [line for line in whole.splitlines() if line.strip()]
-    if len(lines) == 1 and not re.search(r"(?<![\\A-Za-z{])[A-Za-z]{3,}", lines[0]) and not _MATH.search(lines[0]):
+    if len(lines) == 1 and not _PROSE.search(lines[0]) and not _MATH.search(lines[0]):
         return None if _BROKEN_OFF.search(whole) else _ASIDE.sub("", whole)
     whole = _ASIDE.sub("", whole)
     formulas = list(_MATH.finditer(whole))
     masked = _MATH.sub(lambda m: " " * len(m.group()), whole)
-    numbers = list(_PLAIN_END.finditer(masked))
+    numbers = [match for match in _PLAIN.finditer(masked) if re.search("[0-9]", match.group())]
     if not formulas and not numbers:
         return whole if len(lines) == 1 and len(whole) <= 80 else None
     end = max([m.end() for m in formulas[-1:]] + [m.end() for m in numbers[-1:]])
@@ -184,9 +195,9 @@ def _last(text: str) -> str | None:
             first -= 1
         return _listed(whole, formulas[first:])
     line = whole[whole.rfind("\n", 0, numbers[-1].start()) + 1 :].split("\n", 1)[0].strip()
-    if not re.search(r"(?<![\\A-Za-z{])[A-Za-z]{3,}", line) and not _MATH.search(line):
+    if not _PROSE.search(line) and not _MATH.search(line):
         return line
-    return numbers[-1].group(1)
+    return numbers[-1].group()
 
 
 def _breaks_off(text: str, end: int) -> bool:

@@ -57,7 +57,7 @@ _ALSO_UNITS = ("min", "max", "sec")
 _LETTER_UNITS = tuple("mgshLNJWVKF")
 _BARE = re.compile(r"(?<![a-zA-Z\\{])(sqrt|pi|infinity|inf|oo|sin|cos|tan|arctan|log|ln|exp|theta)(?![a-zA-Z}])")
 _BARE_PI = re.compile(r"(?<=[0-9)])(pi|sqrt)(?![a-zA-Z])")
-_ARGUMENTS = {"frac": 2, "binom": 2, "sqrt": 1}
+_ARGUMENTS = {"frac": 2, "binom": 2, "sqrt": 1, "pmod": 1}
 _POWER_OF_TEN = re.compile(r"(?<![\w.])([0-9]+(?:\.[0-9]+)?)[eE]([-+]?[0-9]{1,4})(?![\w.])")
 _JOIN = "\N{INVISIBLE SEPARATOR}"  # between the digits of what may be one number
 _THOUSANDS = re.compile(f"(?<![\\d.{_JOIN}])[0-9]{{1,3}}(?:{_JOIN}[0-9]{{3}})+(?![\\d{_JOIN}])")
@@ -119,7 +119,7 @@ def _untext(match: re.Match[str]) -> str:
         return "\\text{" + inside + "}"
     if len(inside) == 1 or re.fullmatch(r"[-+0-9.,/:%$() ]*", inside):
         return f" {inside} " if inside else " "
-    if re.fullmatch(r"\([A-Z]\)", inside):
+    if re.fullmatch(r"\(?[A-Z][).]|[A-J](?:,? ?[A-J])*", inside):
         return inside
     return "\\text{" + " ".join(inside.split()) + "}"
 

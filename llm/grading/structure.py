@@ -121,8 +121,10 @@ def _is_balanced(text: str) -> bool:
 def is_name(text: str) -> bool:
     r"""Whether a side of an equation only names what follows: ``x``, ``f(x)``, ``\text{Area}``, ``A\cap B``."""
     bare = re.sub(r"\\text\{[^{}]*\}|\\[a-zA-Z]+|_\{[^{}]*\}|_.", "", text)
-    if re.search(r"\\(?:sqrt|pi|infty|log|ln|sin|cos|tan|cdot|times|sum|int|lim|binom|pm)(?![a-zA-Z])", text):
+    if re.search(r"\\(?:sqrt|pi|infty|log|ln|sin|cos|tan|cdot|times|sum|int|lim|binom|pm|max|min)(?![a-zA-Z])", text):
         return False
+    if "\\text" in text:
+        return bool(re.fullmatch(r"(?:\\text\{[^{}]*\}\s*)+[A-Z]{0,4}", text))
     if re.match(r"\\frac\{d", text):
         return bool(re.fullmatch(r"\\frac\{d\^?\{?2?\}?[a-zA-Z]\}\{d[a-zA-Z](\^\{2\})?\}", text))
     letters = bool(re.search(r"[A-Za-z]", text)) and "\\frac" not in text
