@@ -21,7 +21,9 @@ _BETWEEN = re.compile(
 _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S[^\n]*)$", re.MULTILINE)
-_HEADING = re.compile(r"(?:\**(?:Step|Part|Case|Solution|Explanation|Example|Conclusion|Verification)\b|\d+[.)]\s+\S|[^\n]*:\**$)")
+_HEADING = re.compile(
+    r"(?:\**(?:Step|Part|Case|Solution|Explanation|Example|Conclusion|Verification)\b|\d+[.)]\s+\S|[^\n]*:\**$)"
+)
 _SAYS = re.compile(
     r"^[ \t]*(?:A|Ans)[ \t]*:[ \t]*|\b(?:correct|right|best)\s+(?:option|choice|letter)\s+is\s*:?\s*|(?:final\s+|correct\s+)?answer\b(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here|choice|option))?[*_\s]*"
     r"(?:(?:is|are|would\s+be|will\s+be|must\s+be)\b\s*:?|:|=)[*_\s]*",
@@ -39,7 +41,9 @@ _BROKEN_OFF = re.compile(
     r"|with|for|we|he|she|they|it|that|this|in|by|at|on|from|if|when|next|now|also|each|per|gives|get|equals|have|has))\s*$",
     re.IGNORECASE,
 )
-_TERM = r"(?:-?[$€£]?-?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)(?:\s+[0-9]+/[0-9]+)?[a-zA-Z]?|[b-zB-HJ-Z])(?![a-zA-Z0-9{_])"
+_TERM = (
+    r"(?:-?[$€£]?-?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)(?:\s+[0-9]+/[0-9]+)?[a-zA-Z]?|[b-zB-HJ-Z])(?![a-zA-Z0-9{_])"
+)
 _PLAIN = re.compile(
     rf"(?<![\w.\\{{^_])(?:[(\[{{][^()\[\]{{}}]*[0-9][^()\[\]{{}}]*,[^()\[\]{{}}]*[)\]}}]"
     rf"|{_TERM}(?:\s*(?:\*\*|[-+*/^=×·])\s*{_TERM})*%?)"
@@ -143,12 +147,21 @@ def _statement(text: str) -> str | None:
             return _listed(text, formulas)
     line = _ASIDE.sub("", line)
     sentence = re.split(r"(?<=[\w)}\]$%*!])[.!?]+\**(?=\s+[A-Z(\"\\]|\s*$)|(?<=\d)[.!?](?=\s)", line, maxsplit=1)[0]
-    sentence = re.split(r"\s+(?:because|since|as|where|which|so|when|and (?:the|it|so|that))\s", sentence, maxsplit=1)[0]
-    sentence = re.sub(r"^(?:approximately|about|just|simply|therefore|equal to|option|choice)\s+", "", sentence.strip(), flags=re.IGNORECASE)
-    counted = re.match(r"(-?[$€£]?[0-9][0-9,./]*%?(?:\s+[A-Za-z]+){0,4}),\s+(?!(?:and|or)\b)(?=.*[A-Za-z]{3})", sentence)
+    sentence = re.split(r"\s+(?:because|since|as|where|which|so|when|and (?:the|it|so|that))\s", sentence, maxsplit=1)[
+        0
+    ]
+    sentence = re.sub(
+        r"^(?:approximately|about|just|simply|therefore|equal to|option|choice)\s+",
+        "",
+        sentence.strip(),
+        flags=re.IGNORECASE,
+    )
+    counted = re.match(
+        r"(-?[$€£]?[0-9][0-9,./]*%?(?:\s+[A-Za-z]+){0,4}),\s+(?!(?:and|or)\b)(?=.*[A-Za-z]{3})", sentence
+    )
     if counted:  # "18 apples, 3 more than before"
         sentence = counted.group(1)
-    sentence = sentence.strip(" *_`\"")
+    sentence = sentence.strip(' *_`"')
     return sentence or None
 
 
@@ -189,8 +202,10 @@ def _last(text: str) -> str | None:
         return None
     if formulas and (not numbers or formulas[-1].end() > numbers[-1].end()):
         first = len(formulas) - 1
-        while first and whole[formulas[first - 1].end() : formulas[first].start()].strip() and _JOINED.fullmatch(
-            whole[formulas[first - 1].end() : formulas[first].start()]
+        while (
+            first
+            and whole[formulas[first - 1].end() : formulas[first].start()].strip()
+            and _JOINED.fullmatch(whole[formulas[first - 1].end() : formulas[first].start()])
         ):
             first -= 1
         return _listed(whole, formulas[first:])

@@ -81,7 +81,9 @@ def test_no_number_inside_an_answer_is_the_answer(gold):
             assert not pays(text, gold), text
 
 
-@pytest.mark.parametrize("gold", [g for g in GOLDS if "cos^2x" not in g and re.search(r"(?<![\\a-zA-Z{])[a-zA-Z](?![a-zA-Z])", g)])
+@pytest.mark.parametrize(
+    "gold", [g for g in GOLDS if "cos^2x" not in g and re.search(r"(?<![\\a-zA-Z{])[a-zA-Z](?![a-zA-Z])", g)]
+)
 def test_letters_are_themselves(gold):
     r"""Another case is another variable; the constant of an integral aside."""
     other = re.sub(r"(?<![\\a-zA-Z{])[a-zA-Z](?![a-zA-Z])", lambda match: match.group().swapcase(), gold)
@@ -111,7 +113,9 @@ NONSENSE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("gold", ["18", r"\frac{1}{2}", "x^2+1", "(1,2)", r"\{1,2\}", r"(-\infty,3]", r"\text{Bea}", "B"])
+@pytest.mark.parametrize(
+    "gold", ["18", r"\frac{1}{2}", "x^2+1", "(1,2)", r"\{1,2\}", r"(-\infty,3]", r"\text{Bea}", "B"]
+)
 def test_nonsense_is_wrong_without_an_error_and_soon(gold):
     begun = time.monotonic()
     for text in NONSENSE:
@@ -169,7 +173,9 @@ def test_final_number_looks_where_the_answer_stands(text, right):
     ],
 )  # fmt: skip
 def test_an_answer_that_is_not_understood_is_left_out_and_counted(answer, tmp_path, caplog):
-    rows = [{"problem": f"Question {k}?", "answer": one} for k, one in enumerate(["18", answer, r"1-\frac1{\mathrm e}"])]
+    rows = [
+        {"problem": f"Question {k}?", "answer": one} for k, one in enumerate(["18", answer, r"1-\frac1{\mathrm e}"])
+    ]
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows))
     task = load_task(f"math({path})", 0, 0)
