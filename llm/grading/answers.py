@@ -35,16 +35,27 @@ _CHOICE = re.compile(r"\(?([A-J])\)?")
 _CHOICE_AND_MORE = re.compile(r"(?:\(([A-J])\)|([A-J])[).:])\s*(\S.*)", re.DOTALL)
 _WORDS = re.compile(r"(?:\\text\{[^{}]*\}|[A-Za-z0-9'.,&/\-\s]|(?<=\w)-(?=\w))+")
 _DOTS = re.compile(r"\\ldots")
-_ONLY_TEXT = re.compile(r"\\(?:ldots|angle|triangle|pmod|bmod|equiv|parallel|perp|forall|exists|prime)(?![a-zA-Z])|'")
+_ONLY_TEXT = re.compile(
+    r"\\(?:ldots|angle|triangle|pmod|bmod|equiv|parallel|perp|forall|exists|prime)(?![a-zA-Z])"
+    r"|'|\\(?:gcd|lcm)\s*\([^()]*[a-zA-Z]"
+)
 _BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
           "ten": "10", "twelve": "12", "sixteen": "16"}  # fmt: skip
+_ANSWER_IS = re.compile(
+    r"^(?:\\text\{\s*(?:final |the )?answer\s*(?:is)?\s*[:=]?\s*\}|(?:final |the )?answer\s*(?:is|[:=]))\s*[:=]?\s*",
+    re.IGNORECASE,
+)
+_NO_FORMULA = re.compile('[A-Za-z]{4,}|[0-9.]\\s+[0-9.]|[0-9]\\.[0-9]*\\.|["!?]{2,}|[@#&~]{2}')
 _NO_SOLUTION = {"no solution", "no solutions", "empty set", "the empty set", "no real solution", "no real solutions"}
 _ALL_REALS = {"all real numbers", "all reals", "the set of all real numbers", "all real numbers x"}
 _KNOWN = frozenset(
-    "frac sqrt cdot times div pi infty le ge ne in cup cap emptyset mathbb text circ pm mp sum int lim binom ldots alpha beta "
-    "gamma delta epsilon varepsilon theta lambda mu nu rho sigma tau phi varphi psi omega Delta Gamma Omega Phi Sigma "
-    "overline overrightarrow vec hat angle triangle perp parallel equiv pmod bmod approx to forall exists setminus prime "
-    "begin end lfloor rfloor lceil rceil langle rangle Vert not sim subset subseteq partial mathcal".split()
+    ["frac", "sqrt", "cdot", "times", "div", "pi", "infty", "le", "ge", "ne", "in", "cup", "cap", "emptyset",
+     "mathbb", "text", "circ", "pm", "mp", "sum", "int", "lim", "binom", "ldots", "alpha", "beta", "gamma", "delta",
+     "epsilon", "varepsilon", "theta", "lambda", "mu", "nu", "rho", "sigma", "tau", "phi", "varphi", "psi", "omega",
+     "Delta", "Gamma", "Omega", "Phi", "Sigma", "overline", "overrightarrow", "vec", "hat", "angle", "triangle",
+     "perp", "parallel", "equiv", "pmod", "bmod", "approx", "to", "forall", "exists", "setminus", "prime", "begin",
+     "end", "lfloor", "rfloor", "lceil", "rceil", "langle", "rangle", "Vert", "not", "sim", "subset", "subseteq",
+     "partial", "mathcal"]
 ) | FUNCTIONS  # fmt: skip
 
 
@@ -59,8 +70,7 @@ def canonical(text: str) -> str:
     found = re.sub(r"(?<=[0-9)}])\s*\([a-z]{3,}[a-z ]*\)$", "", found)  # "3 (three)"
     found = re.sub(r"^(?:\\approx|=)\s*", "", found)
     found = re.sub(r"^(?:The )?[Ss]olutions?(?: set)? (?:is|are)\s*:?\s*", "", found)
-    found = re.sub(r"^(?:\\text\{\s*(?:final |the )?answer\s*(?:is)?\s*[:=]?\s*\}|(?:final |the )?answer\s*(?:is|[:=]))\s*[:=]?\s*",
-                   "", found, flags=re.IGNORECASE)  # fmt: skip
+    found = _ANSWER_IS.sub("", found)
     if found.lower().strip() in _ALL_REALS or _spoken(found) in _ALL_REALS:
         return "\\mathbb{R}"
     if _spoken(found) in _NO_SOLUTION or re.fullmatch(r"\\\{\s*\\\}", found):
@@ -109,7 +119,7 @@ def are_same(answer: str, given: str) -> bool:
 
 def _is_text(text: str) -> bool:
     spoken = _spoken(text)
-    words = bool(spoken) and len(spoken) <= 80 and bool(re.search(r"[a-z]{2,}|^[a-z]$", spoken))
+    words = bool(spoken) and len(spoken) <= 80 and bool(re.search(r"[a-zA-Z]{2,}|^[a-z]$", spoken))
     commands = set(re.findall(r"\\([a-zA-Z]+)", text))
     return words or (bool(_ONLY_TEXT.search(text)) and commands <= _KNOWN and len(text) <= 200)
 
@@ -184,7 +194,7 @@ def _same(gold: str, given: str) -> bool:
             return verdict
     if _DOTS.search(gold) or _DOTS.search(given):
         return False
-    if _spoken(gold) and not re.search("[0-9]", gold) or _is_prose(given):
+    if (_spoken(gold) and not re.search("[0-9]", gold)) or _is_prose(given):
         return _spoken(gold) == _spoken(given) != ""
     gold_parts, given_parts = _parts(gold), _parts(given)
     if len(gold_parts) > _MOST_ITEMS or len(given_parts) > _MOST_ITEMS:
@@ -223,6 +233,12 @@ def number(text: str) -> Fraction | None:
     text = re.sub(r"\s*(?:%|\\text\{\s*(?:percent|per cent)\s*\}|percent)$", "", text)
     while (pair := bracketed(text)) and pair[0] == "(" and "," not in text and _NUMBER.match(pair[1]):
         text = pair[1]
+    repeating = re.fullmatch(r"(-?)([0-9]*)\.([0-9]{0,40})\\(?:overline|bar)\{([0-9]{1,40})\}", text)
+    if repeating:
+        minus, whole, fixed, cycle = repeating.groups()
+        numerator = int(whole + fixed + cycle) - int(whole + fixed or 0)
+        value = Fraction(numerator, 10 ** len(fixed) * (10 ** len(cycle) - 1))
+        return -value if minus else value
     mixed = _MIXED.fullmatch(text) or re.fullmatch(r"(-?)\s*([0-9]+)\s*\\frac\{([0-9]+)\}\{([0-9]+)\}", text)
     if mixed:
         minus, whole, above, below = mixed.groups()
@@ -401,7 +417,7 @@ def _same_parts(gold: str, given: str, gold_parts: list[str], given_parts: list[
 
 
 def _collection(names: list[str], values: list[str]) -> tuple[str, list[str], list[str]] | None:
-    """Kind, names and parts: of ``x=1, y=2``, ``x=1,2``, ``(1,2)``, ``\\{1,2\\}``, ``[1,2]``, ``1,2``."""
+    r"""Kind, names and parts: of ``x=1, y=2``, ``x=1,2``, ``(1,2)``, ``\{1,2\}``, ``[1,2]``, ``1,2``."""
     if not all(values):
         return None
     if len(values) == 1:
@@ -485,7 +501,7 @@ def _set(text: str, pairs: bool = False) -> Any:
 
     Args:
         text: e.g. ``(-\infty,3]``, ``x\le3``, ``1<x<2``, ``\{x\mid x>0\}``, ``\mathbb{R}\setminus\{0\}``.
-        pairs: whether ``(1,2)``, which may be a point, is an interval, and ``\{1,2\}`` a set of numbers to compare with.
+        pairs: whether ``(1,2)``, which may be a point, is an interval, and ``\{1,2\}`` a set of numbers.
     """
     import sympy
 
@@ -743,12 +759,14 @@ def _same_equation(gold: str, given: str) -> bool:
 def _formula(text: str) -> Any:
     """The formula that a text is as a whole; None where there is none."""
     text = text.strip()
-    if not text or _ONLY_TEXT.search(text) or re.search(r"\\(?:text|pm|mp)(?![a-z])", text):
+    if (
+        not text
+        or _ONLY_TEXT.search(text)
+        or re.search(r"\\(?:text|pm|mp)(?![a-z])|\\(?:overline|bar|dot)\{[0-9]", text)
+    ):
         return None
     bare = re.sub(r"\\[a-zA-Z]+(?:\{(?:[a-z]?matrix|array|[A-Z]+)\*?\})?", "\N{SECTION SIGN}", text)
-    if re.search(r"[A-Za-z]{4,}|[0-9.]\s+[0-9.]|[0-9]\.[0-9]*\.|[\"!?]{2,}|[@#&~]{2}", bare) or any(
-        map(_is_word, re.findall("[A-Za-z]{3}", bare))
-    ):
+    if _NO_FORMULA.search(bare) or any(map(_is_word, re.findall("[A-Za-z]{3}", bare))):
         return None
     text = re.sub(r"(?<![A-Za-z}0-9)])\\text\{([A-Za-z])\}", r"\1", text)
     text = text.replace("^{\\circ}", "^\\circ ")

@@ -7,6 +7,7 @@ anything gives none.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from llm.grading.notation import UnreadableError, closing
 
@@ -25,15 +26,18 @@ _HEADING = re.compile(
     r"(?:\**(?:Step|Part|Case|Solution|Explanation|Example|Conclusion|Verification)\b|\d+[.)]\s+\S|[^\n]*:\**$)"
 )
 _SAYS = re.compile(
-    r"^[ \t]*(?:A|Ans)[ \t]*:[ \t]*|\b(?:correct|right|best)\s+(?:option|choice|letter)\s+is\s*:?\s*|(?:final\s+|correct\s+)?answer\b(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here|choice|option))?[*_\s]*"
+    r"^[ \t]*(?:A|Ans)[ \t]*:[ \t]*|\b(?:correct|right|best)\s+(?:option|choice|letter)\s+is\s*:?\s*"
+    r"|(?:final\s+|correct\s+)?answer\b"
+    r"(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here|choice|option))?[*_\s]*"
     r"(?:(?:is|are|would\s+be|will\s+be|must\s+be)\b\s*:?|:|=)[*_\s]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _NEXT = re.compile(r"\n\s*(?:Question|Problem|Q|Human|User)\s*:", re.IGNORECASE)
 _MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$\n]+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _JOINED = re.compile(r"\s*(?:,|;|and|or|,\s*and|,\s*or)?\s*")
+_LISTING = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or)\s*")
 _ASIDE = re.compile(
-    r"\s*\((?:see|or|from|step|note|cf|by|as|since|because|using|eq|equation|check|where|rounded|per|ref|which|i\.e\.|e\.g\.)\b[^()]*\)",
+    r"\s*\((?:see|or|he|she|it|they|not|this|from|step|note|cf|by|as|since|because|using|eq|equation|check|where|rounded|per|ref|which|i\.e\.|e\.g\.)\b[^()]*\)",
     re.IGNORECASE,
 )
 _BROKEN_OFF = re.compile(
@@ -41,12 +45,10 @@ _BROKEN_OFF = re.compile(
     r"|with|for|we|he|she|they|it|that|this|in|by|at|on|from|if|when|next|now|also|each|per|gives|get|equals|have|has))\s*$",
     re.IGNORECASE,
 )
-_TERM = (
-    r"(?:-?[$€£]?-?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)(?:\s+[0-9]+/[0-9]+)?[a-zA-Z]?|[b-zB-HJ-Z])(?![a-zA-Z0-9{_])"
-)
+_TERM = r"(?:-?[$€£]?-?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+)(?:\s+[0-9]+/[0-9]+)?[a-zA-Z]?|[b-zB-HJ-Z])(?![a-zA-Z0-9{_])"
 _PLAIN = re.compile(
     rf"(?<![\w.\\{{^_])(?:[(\[{{][^()\[\]{{}}]*[0-9][^()\[\]{{}}]*,[^()\[\]{{}}]*[)\]}}]"
-    rf"|{_TERM}(?:\s*(?:\*\*|[-+*/^=×·])\s*{_TERM})*%?)"
+    rf"|{_TERM}(?:\s*(?:\*\*|[-+*/^=\u00d7\u00b7])\s*{_TERM})*%?)"
 )
 _PROSE = re.compile(r"(?<![\\A-Za-z{])(?:[A-Za-z]{3,}|is|of|it|to|so|in|by|we|at|he)(?![A-Za-z])", re.IGNORECASE)
 
@@ -169,7 +171,7 @@ def _listed(text: str, formulas: list[re.Match[str]]) -> str:
     """The first formula and those that "and", "or" and commas list with it."""
     end = formulas[0].end()
     said = [_inside(formulas[0])]
-    for before, after in zip(formulas, formulas[1:], strict=False):
+    for before, after in pairwise(formulas):
         between = text[before.end() : after.start()]
         if not between.strip() or not _JOINED.fullmatch(between):
             break
@@ -212,7 +214,12 @@ def _last(text: str) -> str | None:
     line = whole[whole.rfind("\n", 0, numbers[-1].start()) + 1 :].split("\n", 1)[0].strip()
     if not _PROSE.search(line) and not _MATH.search(line):
         return line
-    return numbers[-1].group()
+    first = len(numbers) - 1
+    while first and _LISTING.fullmatch(masked[numbers[first - 1].end() : numbers[first].start()]):
+        first -= 1
+    if not re.search(r"\b(?:and|or)\b", masked[numbers[first].end() : numbers[-1].start()]):
+        first = len(numbers) - 1  # "in 2003, 5 came" is no list
+    return whole[numbers[first].start() : numbers[-1].end()]
 
 
 def _breaks_off(text: str, end: int) -> bool:

@@ -1,4 +1,4 @@
-"""The parts of an answer: items of a list, a pair of brackets, the two sides of a relation, the unit behind a number."""
+"""The parts of an answer: items of a list, a pair of brackets, the sides of a relation, the unit behind a number."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def relation(text: str) -> Relation:
 
 
 def bracketed(text: str) -> tuple[str, str, str] | None:
-    r"""Opening, inside and closing of a text that is one pair of brackets: ``(1,2]``, ``\{1,2\}``, ``\langle 1,2\rangle``."""
+    r"""Opening, inside and closing of a text that is one pair of brackets: ``(1,2]``, ``\{1,2\}``."""
     for start, end, kind in (("\\{", "\\}", "{}"), ("\\langle", "\\rangle", "()")):
         if text.startswith(start) and text.endswith(end) and len(text) >= len(start) + len(end):
             inside = text[len(start) : -len(end)]
@@ -132,7 +132,7 @@ def is_name(text: str) -> bool:
 
 
 def split_unit(text: str) -> tuple[str, str]:
-    r"""The text without the unit behind it, and the unit: ``15\text{ cm}^{2}``, ``18 apples per day``, ``45^{\circ}``."""
+    r"""The text without the unit behind it, and the unit: ``15\text{ cm}^{2}``, ``18 apples per day``."""
     unit = ""
     match = re.match(r"(.*?)\s*\^\{\\circ\}\s*(?:\\text\{)?([CF]?)\}?$", text, re.DOTALL)
     if match and match.group(1) and not re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])", text):
@@ -157,7 +157,31 @@ def _is_value(core: str) -> bool:
 
 
 _MORE = frozenset(
-    "if for when where otherwise with such that let not is are to from no none only infinitely or and but maybe perhaps".split()
+    [
+        "if",
+        "for",
+        "when",
+        "where",
+        "otherwise",
+        "with",
+        "such",
+        "that",
+        "let",
+        "not",
+        "is",
+        "are",
+        "to",
+        "from",
+        "no",
+        "none",
+        "only",
+        "infinitely",
+        "or",
+        "and",
+        "but",
+        "maybe",
+        "perhaps",
+    ]
 )
 
 
@@ -173,7 +197,8 @@ def _canonical_unit(unit: str) -> str:
     """The same text for the same unit of measurement; empty for things that are counted, and for none."""
     unit = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", unit)
     square = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
-    parts, power, below = [], "", False
+    parts: list[str] = []
+    power, below = "", False
     for word in re.findall(r"[A-Za-z]+|\^\{?-?[0-9]\}?|/", unit):
         if word in square:
             power = square[word]

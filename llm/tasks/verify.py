@@ -40,7 +40,7 @@ def exact(text: str, question: Question) -> float:
 
 
 def final_number(text: str, question: Question) -> float:
-    """1 when the number that a response gives as its answer equals the answer: "The answer is 1,200." is right for 1200.
+    """1 when the number that a response gives equals the answer: "The answer is 1,200." is right for 1200.
 
     It stands in the last box; without one after "####" or "answer is", and else it is the last number.
 

@@ -71,7 +71,8 @@ def test_an_answer_is_right_for_itself_and_wrong_with_another_digit(gold):
     "gold",
     [
         r"1-\frac1{\mathrm e}", r"\frac \pi4 + 2 - \sqrt2", r"2007 + \frac\pi 2", "n=2, 3, 4", r"\frac{2^{2005}+1}{3}",
-        r"\pm 2021", "(27,20,13), (18,20,22)", r"2\sqrt3+5", r"12x+7y=3", r"[2,5)", r"x\le 13", r"15\text{ cm}+x", "3:4:5",
+        r"\pm 2021", "(27,20,13), (18,20,22)", r"2\sqrt3+5", r"12x+7y=3", r"[2,5)", r"x\le 13", r"15\text{ cm}+x",
+        "3:4:5",
         r"\begin{pmatrix}1\\2\end{pmatrix}", r"\frac{3}{8}", "11,13", r"7\frac12", r"10^{12}", r"\log_2 5",
     ],
 )  # fmt: skip
@@ -97,19 +98,24 @@ def test_what_math_verify_refuses_and_is_wrong_is_not_paid(gold):
     for other in GOLDS[::4]:
         if pays(rf"\boxed{{{other}}}", gold) and not alone(rf"\boxed{{{other}}}", gold):
             assert any(
-                row["right"] and {row["gold"], row["response"]} >= {gold, other}
-                or (pays(row["response"], gold) and row["gold"] == other)
+                pays(row["response"], gold) and row["gold"] == other
                 for row in ROWS
             ), (gold, other)  # fmt: skip
 
 
 NONSENSE = [
-    "", " ", "\\", "{", "}", "\\boxed", "\\boxed{", "\\text", "\\frac", "\\frac{", "$", "$$", "\\sqrt[", "^", "_", "\\{", "\\}",
-    "\\left", "\\begin{pmatrix}", "(" * 500, "{" * 500, "}" * 500, "\\frac" * 200, "1" * 3000, "x^" * 300, "\\pm" * 50, "1,2" * 500,
-    "\x00", "\ud800", "\u0663", "\N{FULLWIDTH DIGIT ONE}", "√", "½½½", "√(", "9^{9^{9^9}}", "1000000!", "(1,", "[1", "x=", "=", "<",
-    "1 to", "1:", ":", "<answer>", "<answer></answer>", "####", "#### ", "Answer:", "the answer is", "</think>", "\\boxed{\\boxed{}}",
-    "\\boxed{" * 300, "$" * 3000, "=" * 3000, "\\text{" * 100, "1+" * 700, "\\sum_{k=1}^{10^{10}} k", "\\int", "\\lim", "\\binom{1}",
-    "\\binom{99999999}{4444444}", "\\{x|", "\\{|\\}", "x\\in", "1\\cup2", "(1,2)\\cup", "_8", "12_", "1_{}", "a.m.", "12:99", "%", "-",
+    "", " ", "\\", "{", "}", "\\boxed", "\\boxed{", "\\text", "\\frac", "\\frac{", "$", "$$", "\\sqrt[", "^", "_",
+    "\\{", "\\}",
+    "\\left", "\\begin{pmatrix}",
+    "(" * 500, "{" * 500, "}" * 500, "\\frac" * 200, "1" * 3000, "x^" * 300, "\\pm" * 50, "1,2" * 500,
+    "\x00", "\ud800", "\u0663", "\N{FULLWIDTH DIGIT ONE}", "√", "½½½", "√(", "9^{9^{9^9}}", "1000000!", "(1,", "[1",
+    "x=", "=", "<",
+    "1 to", "1:", ":", "<answer>", "<answer></answer>", "####", "#### ", "Answer:", "the answer is", "</think>",
+    "\\boxed{\\boxed{}}",
+    "\\boxed{" * 300, "$" * 3000, "=" * 3000, "\\text{" * 100, "1+" * 700, "\\sum_{k=1}^{10^{10}} k", "\\int",
+    "\\lim", "\\binom{1}",
+    "\\binom{99999999}{4444444}", "\\{x|", "\\{|\\}", "x\\in", "1\\cup2", "(1,2)\\cup", "_8", "12_", "1_{}", "a.m.",
+    "12:99", "%", "-",
 ]  # fmt: skip
 
 
@@ -154,10 +160,12 @@ def test_the_answer_stands_where_the_writer_put_it(text, found):
     ("text", "right"),
     [
         (r"gives \boxed{18}. Note that 16-3-4=9.", 1), (r"gives \boxed{9}. It is not 18", 0), ("18 (see step 2)", 1),
-        ("12*6 = 18, then", 0), ("#### 18\nwhich is 3 more than 15", 1), ("The answer is 18. 9+9 is 18, and 2+2 is 4.", 1),
+        ("12*6 = 18, then", 0), ("#### 18\nwhich is 3 more than 15", 1),
+        ("The answer is 18. 9+9 is 18, and 2+2 is 4.", 1),
         ("The answer is 18 apples, 3 more than 15.", 1), (r"\boxed{\$18.00}", 1), (r"\boxed{18 \text{ dollars}}", 1),
         (r"\boxed{x = 18}", 1), (r"\boxed{\sqrt{18}}", 0), (r"\boxed{2 \cdot 18}", 0), ("To answer: add. So 18.", 1),
-        (r"\boxed{}", 0), (r"\boxed{eighteen} 18", 0), (r"\boxed{\frac{36}{2}}", 1), ("A: 18", 1), ("**Answer: 18**", 1),
+        (r"\boxed{}", 0), (r"\boxed{eighteen} 18", 0), (r"\boxed{\frac{36}{2}}", 1), ("A: 18", 1), ("**Answer: 18**",
+        1),
         ("#### Step 1: 3\n#### Step 2: 15\nThe total is 18", 1), ("18", 1), ("It is 81.", 0),
     ],
 )  # fmt: skip
@@ -168,7 +176,8 @@ def test_final_number_looks_where_the_answer_stands(text, right):
 @pytest.mark.parametrize(
     "answer",
     [
-        r"\max \text{ at } x=2, \min \text{ at } x=4", r"3x+", r"5 4.6", r"\frac{1}{", r"x \nosuch 3", r"2 \text{ if } x>0",
+        r"\max \text{ at } x=2, \min \text{ at } x=4", r"3x+", r"5 4.6", r"\frac{1}{", r"x \nosuch 3",
+        r"2 \text{ if } x>0",
         r"1.2.3", r"3 \text{ for all real numbers } t > 5",
     ],
 )  # fmt: skip
