@@ -33,7 +33,9 @@ def formula(latex: str) -> Any:
             warnings.simplefilter("ignore")
             found = timeout(_SECONDS)(_parse)(latex)
             return None if found is None or not _is_small(found) else found
-    except (Exception, TimeoutException):
+    except (NameError, ImportError):
+        raise
+    except (Exception, TimeoutException):  # sympy raises nearly anything on odd input
         return None
 
 
@@ -64,7 +66,9 @@ def equal(first: Any, second: Any, rounded: bool = False) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sympy's, on odd input
             return bool(timeout(_SECONDS)(_equal)(first, second, rounded))
-    except (Exception, TimeoutException):
+    except (NameError, ImportError):
+        raise
+    except (Exception, TimeoutException):  # sympy raises nearly anything on odd input
         return False
 
 
@@ -247,7 +251,9 @@ def same_relation(a: Any, b: Any, sign: str, c: Any, d: Any, other_sign: str) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return bool(timeout(_SECONDS)(_same_relation)(a, b, sign, c, d, other_sign))
-    except (Exception, TimeoutException):
+    except (NameError, ImportError):
+        raise
+    except (Exception, TimeoutException):  # sympy raises nearly anything on odd input
         return False
 
 

@@ -45,7 +45,10 @@ _BROKEN_OFF = re.compile(
     r"|with|for|we|he|she|they|it|that|this|in|by|at|on|from|if|when|next|now|also|each|per|gives|get|equals|have|has))\s*$",
     re.IGNORECASE,
 )
-_TERM = r"(?:-?[$€£]?-?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+)(?:\s+[0-9]+/[0-9]+)?[a-zA-Z]?|[b-zB-HJ-Z])(?![a-zA-Z0-9{_])"
+_TERM = (
+    r"(?:-?[$€£]?-?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+)(?:\s+[0-9]+/[0-9]+)?[a-zA-Z]?|[b-zB-HJ-Z])"
+    r"(?![a-zA-Z0-9{_])"
+)
 _PLAIN = re.compile(
     rf"(?<![\w.\\{{^_])(?:[(\[{{][^()\[\]{{}}]*[0-9][^()\[\]{{}}]*,[^()\[\]{{}}]*[)\]}}]"
     rf"|{_TERM}(?:\s*(?:\*\*|[-+*/^=\u00d7\u00b7])\s*{_TERM})*%?)"

@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from cerolab.errors import InvalidValueError
 from llm.grading.answers import canonical
-from llm.grading.answers import number as written_number
 from llm.grading.final_answer import final_answers, last_box, without_asides
+from llm.grading.numbers import number as written_number
 from llm.tasks.base import Question
 from llm.tasks.meaning import is_mathematical, means
 
