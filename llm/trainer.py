@@ -27,17 +27,17 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import shuffle_sequence_dict
 
 from cerolab import Allocator, BudgetLedger, Feedback, Wave
-from cerolab.errors import InvalidValueError
 from cerolab.groups import mixed_groups, whole_groups
 from cerolab.records.rounds import RoundView
 from llm import checkpoint
-from llm.advantages import combined_reward, round_advantages
+from llm.advantages import round_advantages
 from llm.batches import Rows, deal, join, pick, trim, worth_training
 from llm.checkpoint_files import reading, writing
 from llm.compatibility import check_settings, steps_per_round
-from llm.feedback import wave_feedback
+from llm.feedback import FeedbackRule
+from llm.feedback_map import make_map
 from llm.layout import Layout, local_rows
-from llm.rewards import guarded
+from llm.rewards import guarded, renamed, ungrade_models
 from llm.time_limit import check_thread
 
 logger = logging.getLogger(__name__)
@@ -57,8 +57,10 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         model, reward_funcs, args, train_dataset, **trl: as ``GRPOTrainer`` takes them.
         allocator: a fresh ``cerolab.make(...)``, over as many prompts as the dataset has rows; with several
             processes, the same one in each.
-        feedback_reward: name of the reward function whose rewards in [0, 1] the allocator learns from; by default
-            the weighted sum of all.
+        feedback_reward: name of the reward function that the allocator learns from; by default the weighted sum of
+            all.
+        feedback_map: how rewards outside [0, 1] become what the allocator learns from: "range", the range seen so far;
+            "rank", ranks among the last rewards; "none", an error. See ``llm.feedback_map``.
         advantage_clip: bound on the size of an advantage; None for none.
         skip_zero_advantage: leave out the rows of groups whose rewards are all the same, where that changes nothing
             but the time (no KL, loss not "bnpo", no entropy quantile).
@@ -84,6 +86,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         *,
         allocator: Allocator,
         feedback_reward: str | None = None,
+        feedback_map: str = "range",
         advantage_clip: float | None = None,
         skip_zero_advantage: bool = True,
         on_bad_reward: str = "error",
@@ -99,11 +102,13 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         args.max_steps = allocator.problem.num_rounds * self.steps_per_round
         self._calls_per_round = args.steps_per_generation * args.num_iterations
         self._on_bad_reward, self.on_round, self._advantage_clip = on_bad_reward, on_round, advantage_clip
+        self.feedback_map = make_map(feedback_map)
         check_thread(reward_seconds)
         reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
         self.num_generations = 1  # one row a response in every engine; groups are ours
-        self._feedback_column = self._column_of(feedback_reward)
+        self.reward_func_names: list[str] = renamed(self.reward_funcs, self.reward_func_names)
+        self._rule = FeedbackRule(self.reward_func_names, feedback_reward, self.feedback_map, on_bad_reward)
         self._may_skip = (
             skip_zero_advantage and self.beta == 0 and self.loss_type != "bnpo" and self.top_entropy_quantile == 1.0
         )
@@ -115,15 +120,6 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._lengths = torch.empty(0)
         self._step_ended = 0.0
         self.add_callback(_RoundEnd(self))
-
-    def _column_of(self, name: str | None) -> int | None:
-        if name is None:
-            return None
-        if name not in self.reward_func_names:
-            raise InvalidValueError(
-                "feedback_reward", name, "is no reward function", f"name one of {', '.join(self.reward_func_names)}"
-            )
-        return int(self.reward_func_names.index(name))
 
     # --- the clock: TRL's loop counts training steps, rounds are made on time -------------------------------------
 
@@ -256,6 +252,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def _calculate_rewards(self, *given: Any) -> Tensor:
         """TRL's, over all processes; kept for the round."""
         rewards_NF = super()._calculate_rewards(*given)
+        true_NF = rewards_NF[: self._wave_rows] if self.model.training else rewards_NF
+        ungrade_models(true_NF, self.reward_funcs, self.reward_func_names, self._on_bad_reward)
         if self.model.training:
             rewards_NF[self._wave_rows :] = torch.nan  # fillers, which TRL's logs then leave out
             self._rewards_NF = rewards_NF
@@ -263,12 +261,10 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     def _feedback(self, layout: Layout, reward_NF: Tensor) -> Feedback:
         """What the allocator is told of a wave."""
-        if self._feedback_column is None:
-            reward_N = combined_reward(reward_NF, self.reward_weights.cpu()).double().numpy()
-        else:
-            reward_N = reward_NF[:, self._feedback_column].double().numpy()
-        self._metrics["train"]["rewards/ungraded"].append(float(np.isnan(reward_N).sum()))
-        return wave_feedback(layout, reward_N, self._on_bad_reward)
+        feedback, numbers = self._rule(layout, reward_NF, self.reward_weights.cpu())
+        for name, value in numbers.items():
+            self._metrics["train"][name].append(value)
+        return feedback
 
     # --- from rows to micro-batches ---------------------------------------------------------------------------------
 
@@ -371,7 +367,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                 super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()  # each process writes its random numbers
                 if self.args.should_save:
-                    checkpoint.save(folder, self.allocator, self.ledger)
+                    checkpoint.save(folder, self.allocator, self.ledger, self.feedback_map)
         finally:
             self.args.save_total_limit = limit
         if self.args.should_save:
@@ -387,7 +383,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             return
         with reading(Path(folder)):
             super()._load_optimizer_and_scheduler(folder)
-        checkpoint.load(Path(folder), self.allocator, self.ledger)
+        checkpoint.load(Path(folder), self.allocator, self.ledger, self.feedback_map)
 
     def _load_scaler(self, folder: str | None) -> None:
         if folder is not None:

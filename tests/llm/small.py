@@ -72,7 +72,7 @@ def problem(**given) -> AllocationProblem:
 def allocated(folder, allocator=None, method="uniform", problem_given=None, model=None, reward=digits, **given):
     """A trainer with its own keyword arguments taken out of ``given``; the rest are settings of TRL."""
     names = ("on_round", "on_bad_reward", "skip_zero_advantage", "advantage_clip", "feedback_reward", "peft_config",
-             "callbacks", "reward_seconds")  # fmt: skip
+             "callbacks", "reward_seconds", "feedback_map", "reward_processing_classes")  # fmt: skip
     own = {name: given.pop(name) for name in names if name in given}
     allocator = allocator or make(method, problem(**(problem_given or {})), seed=0)
     trainer = AllocatedGRPOTrainer(
