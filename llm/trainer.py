@@ -242,7 +242,10 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         return [], []
 
     def generate_with_vllm(self, prompts: list[list[int]], temperature: float, max_new_tokens: int) -> list[list[int]]:
-        """Responses of the present policy outside of training, one a prompt, by the vLLM that serves the rollouts."""
+        """Responses of the present policy outside of training, one a prompt, by the vLLM that serves the rollouts.
+
+        With several processes as many prompts in each (``llm.shares``): a shared engine deals the responses so.
+        """
         engine = self.vllm_generation
         engine.sync_weights()
         self._last_loaded_step = self.state.global_step
