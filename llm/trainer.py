@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from trl import GRPOConfig, GRPOTrainer
+from trl.trainer import grpo_trainer
 from trl.trainer.utils import shuffle_sequence_dict
 
 from cerolab import Allocator, BudgetLedger, Feedback, Wave
@@ -36,8 +37,10 @@ from llm.batches import Rows, deal, join, pick, trim, worth_training
 from llm.checkpoint_files import reading, writing
 from llm.compatibility import check_settings, steps_per_round
 from llm.feedback import wave_feedback
+from llm.importance import importance_ratio
 from llm.layout import Layout, local_rows
 from llm.rewards import guarded
+from llm.rollout_log import length_metrics, sampling_metrics
 from llm.time_limit import check_thread
 
 logger = logging.getLogger(__name__)
@@ -110,9 +113,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._micro_batches: list[Rows | None] = []
         self._view: RoundView | None = None
         self._rewards_NF = torch.empty(0)  # of the last wave, over all processes
-        self._wave_rows = 0  # rows of the wave that are no fillers, over all processes
-        self._true_rows = 0  # and of this process
-        self._lengths = torch.empty(0)
+        self._true_rows = 0  # rows of the wave here that are no fillers
+        self._lengths_N = torch.empty(0)  # its responses' tokens, over all processes
         self._step_ended = 0.0
         self.add_callback(_RoundEnd(self))
 
@@ -214,11 +216,33 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         """Rows of a wave on this process, then rewards [N, F] and tokens [N] of all processes without fillers."""
         process = self.accelerator.process_index
         mine = layout.prompts_of(process)
-        self._wave_rows, self._true_rows = layout.size, layout.true_rows_of(process)
+        self._true_rows = layout.true_rows_of(process)
         examples = {int(prompt): self.train_dataset[int(prompt)] for prompt in np.unique(mine)}
         rows = self._generate_and_score_completions([examples[int(prompt)] for prompt in mine])
-        lengths = self.accelerator.gather(self._lengths.to(self.accelerator.device))
-        return rows, self._rewards_NF[: layout.size].cpu(), lengths[: layout.size].cpu()
+        self._forget_fillers(rows, layout)
+        return rows, self._rewards_NF[: layout.size].cpu(), self._lengths_N[: layout.size]
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        """TRL's; of the responses of all processes it keeps the lengths, and logs them without fillers."""
+        seen = self.state.num_input_tokens_seen
+        made = super()._generate(prompts)
+        if not self.model.training:
+            return made
+        prompt_ids, completion_ids, tool_mask = made[:3]
+        endings, true = {*self.eos_token_ids, self._tokenizer.pad_token_id}, self._true_rows
+        lengths = map(len, completion_ids) if tool_mask is None else map(sum, tool_mask)
+        ended = (row[-1] in endings for row in completion_ids)
+        here = [[*numbers, place < true] for place, numbers in enumerate(zip(map(len, prompt_ids), lengths, ended))]
+        known_NK = self.accelerator.gather(torch.tensor(here, device=self.accelerator.device)).cpu()
+        true_N = known_NK[:, 3].bool()
+        self._lengths_N = known_NK[:, 1] * true_N
+        if not true_N.all():
+            metrics, known_NK = self._metrics["train"], known_NK[true_N]
+            for name, value in length_metrics(known_NK[:, 1], known_NK[:, 2].bool()).items():
+                metrics[name][-1] = value
+            self.state.num_input_tokens_seen = seen + int(known_NK[:, :2].sum())
+            metrics["num_tokens"] = [self.state.num_input_tokens_seen]
+        return made
 
     def _generate_single_turn(self, prompt_ids: Any, *given: Any, **named: Any) -> Any:
         """TRL's, without the fillers: they get an empty response, the engine never sees them."""
@@ -228,8 +252,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         ids, logps = (
             super()._generate_single_turn(prompt_ids[:true], *given, **named) if true else self._generate_nothing()
         )
-        self._lengths = torch.tensor([len(row) for row in ids] + [0] * fillers)
-        ids = [*ids, *([self.eos_token_ids[0]] for _ in range(fillers))]  # one token, so that TRL's logs have a length
+        ids = [*ids, *([self.eos_token_ids[0]] for _ in range(fillers))]  # one token: TRL looks at the last one
         return ids, None if logps is None else [*logps, *([0.0] for _ in range(fillers))]
 
     def _generate_nothing(self) -> tuple[list[list[int]], list[list[float]] | None]:
@@ -256,13 +279,22 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         finally:
             engine.temperature, engine.max_completion_length = kept
 
-    def _calculate_rewards(self, *given: Any) -> Tensor:
-        """TRL's, over all processes; kept for the round."""
-        rewards_NF = super()._calculate_rewards(*given)
-        if self.model.training:
-            rewards_NF[self._wave_rows :] = torch.nan  # fillers, which TRL's logs then leave out
-            self._rewards_NF = rewards_NF
-        return rewards_NF
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids: Any) -> Tensor:
+        """TRL's, over all processes, of true rows only; nan for fillers. Kept for the round."""
+        if not self.model.training:
+            return super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+        true = self._true_rows
+        shape = len(prompts), len(self.reward_funcs)
+        rewards_NF = torch.full(shape, torch.nan, device=self.accelerator.device)
+        if true:
+            with _rewards_stay_here():
+                rewards_NF[:true] = super()._calculate_rewards(
+                    inputs[:true], prompts[:true], completions[:true], completion_ids[:true]
+                )
+        for values in self._pending_extra_logs.values():  # a row's, as TRL gathers them
+            values += [None] * (len(prompts) - len(values))
+        self._rewards_NF = self.accelerator.gather(rewards_NF)
+        return self._rewards_NF
 
     def _feedback(self, layout: Layout, reward_NF: Tensor) -> Feedback:
         """What the allocator is told of a wave."""
@@ -291,7 +323,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             self.multi_objective_aggregation,
             self._advantage_clip,
         )
-        self._repair_logs(advantage_N, flat_N, [layout for _, layout in waves])
+        self._repair_logs(advantage_N, flat_N, len(waves))
         if not trained_N.any():
             return idle
         rows = join([rows for rows, _ in waves], self._tokenizer.pad_token_id)
@@ -326,8 +358,20 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                     batch["loss_scale"] = torch.tensor(len(chunk) * accumulation * processes / total)
                 elif self.loss_type == "bnpo":
                     batch["loss_scale"] = torch.tensor(accumulation / count)
+                if self.use_vllm and self.vllm_importance_sampling_correction:
+                    batch["importance_sampling_ratio"] = self._importance_ratio(batch)
                 micro_batches.append(batch)
         return micro_batches
+
+    def _importance_ratio(self, batch: Rows) -> Tensor:
+        return importance_ratio(
+            batch["old_per_token_logps"],
+            batch["sampling_per_token_logps"],
+            batch["completion_mask"] * batch.get("tool_mask", 1),
+            self.vllm_importance_sampling_mode,
+            self.vllm_importance_sampling_clip_min,
+            self.vllm_importance_sampling_clip_max,
+        )
 
     def _compute_loss(self, model: Any, inputs: Rows) -> Tensor:
         """TRL's loss, from a mean over the rows at hand to one over the rows of the whole optimizer step."""
@@ -348,19 +392,29 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         metrics["allocator/responses_spent"].append(self.ledger.responses)
         metrics["allocator/responses_left"].append(self.ledger.remaining_responses)
 
-    def _repair_logs(self, advantage_N: Tensor, flat_N: Tensor, layouts: list[Layout]) -> None:
+    def _forget_fillers(self, rows: Rows, layout: Layout) -> None:
+        """Take out of TRL's logs what fillers, which come last, brought in."""
+        columns = [self._logs["prompt"], self._logs["completion"], self._logs["advantages"]]
+        columns += [*self._logs["rewards"].values(), *self._logs["extra"].values()]
+        for column in columns:
+            for _ in range(min(layout.fillers, len(column))):
+                column.pop()
+        ratio = rows.pop("importance_sampling_ratio", None)  # made again for each micro-batch
+        if ratio is not None and self.accelerator.num_processes > 1:
+            mask = rows["completion_mask"] * rows.get("tool_mask", 1)
+            named = rows["old_per_token_logps"], rows["sampling_per_token_logps"], ratio, mask
+            true = [value[: self._true_rows] for value in named]
+            for name, value in sampling_metrics(*true, self.accelerator.gather).items():
+                self._metrics["train"][name][-1] = value
+
+    def _repair_logs(self, advantage_N: Tensor, flat_N: Tensor, waves: int) -> None:
         """What TRL logged of groups of one size, replaced by what holds for ours."""
-        zero_std = self._metrics["train"]["frac_reward_zero_std"]
-        del zero_std[-len(layouts) :]
+        zero_std, logged = self._metrics["train"]["frac_reward_zero_std"], self._logs["advantages"]
+        del zero_std[-waves:]
         zero_std.append(flat_N.float().mean().item())
-        logged, start = self._logs["advantages"], 0
-        values: list[float] = []
-        for layout in layouts:
-            values += [*advantage_N[start : start + layout.size].tolist(), *[0.0] * layout.fillers]
-            start += layout.size
-        for _ in range(min(len(values), len(logged))):
+        for _ in range(min(len(advantage_N), len(logged))):
             logged.pop()
-        logged.extend(values)
+        logged.extend(advantage_N.tolist())
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's, then the allocator's state and the ledger's as its last file."""
@@ -408,6 +462,17 @@ def _rows_of(view: RoundView, responses_per_unit: int) -> tuple[Tensor, Tensor]:
     prompts = np.concatenate([wave.allocation.prompts for wave in view.waves])
     responses = np.concatenate([wave.allocation.units for wave in view.waves]) * responses_per_unit
     return torch.from_numpy(np.repeat(view.trained, responses)), torch.from_numpy(np.repeat(prompts, responses))
+
+
+@contextmanager
+def _rewards_stay_here() -> Iterator[None]:
+    """TRL gathers the rewards of all processes where it has called the functions; true rows may differ in number."""
+    gather = grpo_trainer.gather
+    grpo_trainer.gather = lambda rewards: rewards
+    try:
+        yield
+    finally:
+        grpo_trainer.gather = gather
 
 
 class _RoundEnd(TrainerCallback):

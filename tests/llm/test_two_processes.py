@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from transformers import PrinterCallback
+from trl.trainer import grpo_trainer
 
 from cerolab import Allocation, BaseAllocator, make, seeding
 from cerolab.base import NoOptions
@@ -66,6 +68,8 @@ class Scheduled(BaseAllocator):
 class Scripted(AllocatedGRPOTrainer):
     """Its responses depend on round, wave, prompt and place in the wave: the same however many processes there are."""
 
+    shortest = 1  # tokens of a response
+
     def __init__(self, *given, **named):
         super().__init__(*given, **named)
         self.made, self.model.generate = 0, self.respond
@@ -81,10 +85,39 @@ class Scripted(AllocatedGRPOTrainer):
         rows = []
         for place, prompt in enumerate(input_ids.tolist(), start=self.first):
             rng = seeding.generator("response", *names, place, str([token for token in prompt if token]))
-            length = int(rng.integers(1, 7))
+            length = int(rng.integers(self.shortest, 7))
             rows.append([*rng.choice(LETTERS, length - 1), *([2] if length < 6 else rng.choice(LETTERS, 1))])
             rows[-1] += [0] * (6 - len(rows[-1]))
         return torch.cat([input_ids, torch.tensor(np.array(rows))], dim=1)
+
+
+class Wordy(Scripted):
+    """No response of its own is a filler's one token."""
+
+    shortest = 2
+
+
+class WithEngine(Scripted):
+    """vLLM in the process, which has odd log-probabilities."""
+
+    def __init__(self, *given, **named):
+        with patch.object(grpo_trainer, "VLLMGeneration", lambda **_: SimpleNamespace(generate=self.answer)):
+            super().__init__(*given, **named)
+        self.vllm_generation.sync_weights = lambda: None
+
+    def answer(self, prompts, **_):
+        width = max(map(len, prompts))
+        rows = self.respond(torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts]))
+        ids = [[token for token in row if token] for row in rows[:, width:].tolist()]
+        return prompts, ids, [[[-2.0 - (token % 8) / 4] for token in row] for row in ids], None
+
+
+def no_fillers(completions, completion_ids, log_extra, **_):
+    """Digits; fails on a filler's response."""
+    assert completions
+    assert all(len(ids) > 1 for ids in completion_ids)
+    log_extra("letters", list(map(len, completions)))
+    return digits(completions)
 
 
 def sometimes_none(completions, **_):
@@ -108,10 +141,17 @@ SCENARIOS = {
     "uniform, dapo, ungraded": ("uniform", UNEVEN, {"loss_type": "dapo", "reward": sometimes_none}),
     "scheduled, grpo": ("scheduled", SINGLE, {"loss_type": "grpo"}),
     "scheduled, dapo": ("scheduled", SINGLE, {"loss_type": "dapo", "micro_batches": 3}),
+    "scheduled, fillers are never graded": ("scheduled", SINGLE, {"trainer": Wordy, "reward": no_fillers}),
+    "scheduled, bad rewards end it": (
+        "scheduled",
+        SINGLE,
+        {"trainer": Wordy, "reward": no_fillers, "on_bad_reward": "error"},
+    ),
+    "scheduled, vllm": ("scheduled", SINGLE, {"trainer": WithEngine, "use_vllm": True}),
 }
 RESUMED = "cero, dapo, uneven"
-LOGGED = ("reward", "reward_std", "rewards/digits/mean", "frac_reward_zero_std", "allocator/effective_group_rate",
-          "allocator/responses_spent", "grad_norm")  # fmt: skip
+SHARES = ("step_time", "loss", "entropy", "clip_ratio", "profiling")  # what is of a process, or of a micro-batch
+TABLES = ("prompt", "completion", "advantages")
 
 
 def trainer_of(scenario, folder, rounds):
@@ -120,13 +160,13 @@ def trainer_of(scenario, folder, rounds):
     sizes, processes = problem(**sizes), int(os.environ.get("WORLD_SIZE", "1"))
     allocator = Scheduled(sizes, 0) if method == "scheduled" else make(method, sizes, seed=0)
     micro_batches = given.pop("micro_batches", 1)
-    own = {name: given.pop(name) for name in ("skip_zero_advantage",) if name in given}
-    return Scripted(
+    own = {name: given.pop(name) for name in ("skip_zero_advantage", "on_bad_reward") if name in given}
+    return given.pop("trainer", Scripted)(
         small_model(), given.pop("reward", digits),
         config(folder, optim="sgd", learning_rate=0.1, max_grad_norm=0.0, num_generations=2,
                per_device_train_batch_size=36 // processes // micro_batches,
                gradient_accumulation_steps=micro_batches, **given),
-        pool(), allocator=allocator, processing_class=tiny_tokenizer(), on_bad_reward="skip", on_round=rounds, **own,
+        pool(), allocator=allocator, processing_class=tiny_tokenizer(), on_round=rounds, **{"on_bad_reward": "skip"} | own,
     )  # fmt: skip
 
 
@@ -143,7 +183,12 @@ def outcome(trainer, rounds):
         "tokens": [view.tokens.tolist() for view in rounds],
         "ledger": {key: np.asarray(value).tolist() for key, value in trainer.ledger.state_dict().items()},
         "allocator": {key: np.asarray(value).tolist() for key, value in trainer.allocator.state_dict().items()},
-        "log": [[entry.get(key) for key in LOGGED] for entry in trainer.state.log_history[:-1]],
+        "log": [
+            {name: value for name, value in entry.items() if not name.startswith(SHARES)}
+            for entry in trainer.state.log_history[:-1]
+        ],
+        "tables": {name: list(trainer._logs[name]) for name in TABLES},
+        "columns": {name: list(values) for part in ("rewards", "extra") for name, values in trainer._logs[part].items()},
         "made": trainer.made,
         "weights": weights(trainer),
     }  # fmt: skip
@@ -199,7 +244,9 @@ def test_two_processes_train_what_one_would(played):
         for key in ("allocations", "feedback", "tokens", "ledger", "allocator"):
             assert one[key] == two[key], (scenario, key)
         for mine, theirs in zip(one["log"], two["log"], strict=True):
-            for key, left, right in zip(LOGGED, mine, theirs, strict=True):
+            assert mine.keys() == theirs.keys(), scenario
+            for key, left in mine.items():
+                right = theirs[key]
                 assert left == (right if right is None else pytest.approx(right, rel=1e-3, abs=1e-6)), (scenario, key)
         moved = float((one["weights"] - start).norm())
         assert moved > 1e-3, scenario
@@ -218,6 +265,18 @@ def test_fillers_are_never_generated(played):
         assert sum(odd) == both[0][scenario]["made"] - both[1][scenario]["made"], scenario  # the second has the fillers
         assert any(odd) == (SCENARIOS[scenario][1] is not EVEN), scenario
     assert alone["scheduled, grpo"]["allocations"][0] == [([5], [1])]  # one response, hence none in the second process
+
+
+def test_what_is_logged_of_single_responses_has_no_fillers(played):
+    alone, both, _ = played
+    for scenario in SCENARIOS:
+        one, two = alone[scenario], both[0][scenario]
+        for name in ("prompt", "completion"):
+            assert one["tables"][name] == two["tables"][name], scenario
+        assert one["tables"]["advantages"] == pytest.approx(two["tables"]["advantages"], abs=1e-5), scenario
+        for name, values in one["columns"].items():
+            assert values == pytest.approx(two["columns"][name], nan_ok=True), (scenario, name)
+        assert all(len(values) == len(one["tables"]["prompt"]) for values in one["columns"].values()), scenario
 
 
 def test_resumed_together_they_end_at_the_same_weights(played):
