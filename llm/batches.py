@@ -13,9 +13,13 @@ from torch.nn.functional import pad
 
 Rows = dict[str, Tensor]
 
-_PROMPT = ("prompt_ids", "prompt_mask")
-_PER_ROW = ("advantages",)
+PROMPT = ("prompt_ids", "prompt_mask")
 _SCALARS = ("num_items_in_batch",)
+
+
+def per_token(key: str) -> bool:
+    """Whether a column of that name has a value for each token of the completion."""
+    return key in ("completion_ids", "completion_mask", "tool_mask") or key.endswith("per_token_logps")
 
 
 def join(waves: Sequence[Rows], pad_token: int) -> Rows:
@@ -32,9 +36,9 @@ def join(waves: Sequence[Rows], pad_token: int) -> Rows:
         for rows in waves:
             value = rows[key]
             fill = pad_token if key in ("prompt_ids", "completion_ids") else 0
-            if key in _PROMPT:
+            if key in PROMPT:
                 value = pad(value, (prompt - value.size(1), 0), value=fill)
-            elif value.dim() == 2 and value.size(1) == rows["completion_ids"].size(1):
+            elif per_token(key):
                 value = pad(value, (0, completion - value.size(1)), value=fill)
             parts.append(value)
         joined[key] = torch.cat(parts)
@@ -53,15 +57,14 @@ def pick(rows: Rows, index_N: Tensor) -> Rows:
 
 def trim(rows: Rows) -> Rows:
     """Without the columns that are padding in every row; at least one of each part stays."""
-    width = rows["completion_ids"].size(1)
     first = int(rows["prompt_mask"].any(0).int().argmax())
     used = rows["completion_mask"].any(0).nonzero()
     last = int(used[-1]) + 1 if used.numel() else 1
     trimmed = {}
     for key, value in rows.items():
-        if key in _PROMPT:
+        if key in PROMPT:
             value = value[:, first:]
-        elif key not in _PER_ROW and value.dim() == 2 and value.size(1) == width:
+        elif per_token(key):
             value = value[:, :last]
         trimmed[key] = value
     return trimmed

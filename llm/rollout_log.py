@@ -6,21 +6,49 @@ responses of a wave over all processes, _B rows here, _T tokens of a response.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
+SAMPLING = tuple(
+    f"sampling/{name}"
+    for name in (
+        "sampling_logp_difference/mean",
+        "sampling_logp_difference/max",
+        "importance_sampling_ratio/min",
+        "importance_sampling_ratio/mean",
+        "importance_sampling_ratio/max",
+    )
+)
 Gather = Callable[[Tensor], Tensor]  # tensors of one shape in each process, put together along the first axis
 
 
-def length_metrics(length_N: Tensor, ended_N: Tensor) -> dict[str, float]:
-    """``completions/*``.
+@dataclass(frozen=True)
+class Sizes:
+    """Of the responses of a wave, over all processes and without fillers.
 
-    Args:
-        length_N: tokens of each response, N >= 1.
-        ended_N: bool, whether it came to its end before the limit.
+    Attributes:
+        prompt_N, response_N: int64, tokens; of tools, too.
+        made_N: int64, tokens of the response that the model made.
+        ended_N: bool, whether the response came to its end before the limit.
     """
+
+    prompt_N: Tensor
+    response_N: Tensor
+    made_N: Tensor
+    ended_N: Tensor
+
+    @classmethod
+    def joined(cls, waves: Sequence[Sizes]) -> Sizes:
+        """Wave after wave."""
+        return cls(*(torch.cat([getattr(wave, field.name) for wave in waves]) for field in fields(cls)))
+
+
+def length_metrics(sizes: Sizes) -> dict[str, float]:
+    """``completions/*``, of one response or more."""
+    length_N, ended_N = sizes.made_N, sizes.ended_N
     ended = length_N[ended_N] if bool(ended_N.any()) else torch.zeros(1)  # as TRL has it
     named = {
         f"completions/{statistic}_{kind}": value
@@ -51,13 +79,8 @@ def sampling_metrics(
     mean = total / count.clamp(min=1)
     low, high = summaries_P[:, :, 2].amin(0), summaries_P[:, :, 3].amax(0)
     low, high = (torch.where(count > 0, bound, 0.0) for bound in (low, high))
-    return {
-        "sampling/sampling_logp_difference/mean": float(mean[0]),
-        "sampling/sampling_logp_difference/max": float(high[0]),
-        "sampling/importance_sampling_ratio/min": float(low[1]),
-        "sampling/importance_sampling_ratio/mean": float(mean[1]),
-        "sampling/importance_sampling_ratio/max": float(high[1]),
-    }
+    values = mean[0], high[0], low[1], mean[1], high[1]
+    return dict(zip(SAMPLING, map(float, values), strict=True))
 
 
 def _summary(values: Tensor) -> Tensor:

@@ -19,11 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from trl import GRPOConfig, GRPOTrainer
+from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer import grpo_trainer
 from trl.trainer.utils import shuffle_sequence_dict
 
@@ -33,14 +35,18 @@ from cerolab.groups import mixed_groups, whole_groups
 from cerolab.records.rounds import RoundView
 from llm import checkpoint
 from llm.advantages import combined_reward, round_advantages
-from llm.batches import Rows, deal, join, pick, trim, worth_training
-from llm.checkpoint_files import reading, writing
+from llm.agreement import Agreement
+from llm.batches import Rows, deal, join, pick, trim
+from llm.checkpoint_files import writing
 from llm.compatibility import check_settings, steps_per_round
+from llm.dealing import NOBODY, dealt, empty_plan, rows_of_steps, widths
+from llm.exchange import exchanged
 from llm.feedback import wave_feedback
 from llm.importance import importance_ratio
 from llm.layout import Layout, local_rows
 from llm.rewards import guarded
-from llm.rollout_log import length_metrics, sampling_metrics
+from llm.rollout_log import SAMPLING, Sizes, length_metrics, sampling_metrics
+from llm.serialization import know_numbered_cpus
 from llm.time_limit import check_thread
 
 logger = logging.getLogger(__name__)
@@ -103,6 +109,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._calls_per_round = args.steps_per_generation * args.num_iterations
         self._on_bad_reward, self.on_round, self._advantage_clip = on_bad_reward, on_round, advantage_clip
         check_thread(reward_seconds)
+        know_numbered_cpus()
         reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
         self.num_generations = 1  # one row a response in every engine; groups are ours
@@ -110,11 +117,15 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._may_skip = (
             skip_zero_advantage and self.beta == 0 and self.loss_type != "bnpo" and self.top_entropy_quantile == 1.0
         )
+        self._agreement: Agreement | None = None
+        if self.accelerator.num_processes > 1:
+            self._agreement = Agreement(allocator.problem, self.train_dataset, self._gathered)
         self._micro_batches: list[Rows | None] = []
         self._view: RoundView | None = None
         self._rewards_NF = torch.empty(0)  # of the last wave, over all processes
+        self._scores_later = False
         self._true_rows = 0  # rows of the wave here that are no fillers
-        self._lengths_N = torch.empty(0)  # its responses' tokens, over all processes
+        self._sizes = Sizes(*torch.empty(4, 0))  # of its responses, over all processes
         self._step_ended = 0.0
         self.add_callback(_RoundEnd(self))
 
@@ -166,19 +177,24 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def _round(self) -> list[Rows | None]:
         """Allocate, generate, grade and observe, wave after wave; returns the round's micro-batches."""
         view = self._view = RoundView.before(self.allocator, self.ledger)
-        waves: list[tuple[Rows, Layout]] = []
+        waves: list[tuple[Rows, Layout, Sizes]] = []
         rewards, tokens = [], []
         while True:
             with self._timed("allocate"):
                 allocation = self.allocator.allocate()
+                if self._agreement is not None:
+                    self._agreement.check(view.index, len(view.waves), allocation)
             self.ledger.spend(allocation)
             layout = Layout(allocation, self.allocator.problem.responses_per_unit, self.accelerator.num_processes)
             reward_NF, token_N = torch.empty(0, len(self.reward_funcs)), torch.empty(0)
             if allocation.num_groups:
+                if not waves:
+                    self._clear_tables()
                 with self._timed("rollout"):
-                    rows, reward_NF, token_N = self._roll_out(layout)
-                waves.append((rows, layout))
-            tokens.append(np.bincount(layout.entry_N, token_N.cpu(), allocation.num_groups).astype(np.int64))
+                    rows, reward_NF, sizes = self._roll_out(layout)
+                token_N = sizes.made_N
+                waves.append((rows, layout, sizes))
+            tokens.append(np.bincount(layout.entry_N, token_N, allocation.num_groups).astype(np.int64))
             self.ledger.count_tokens(int(tokens[-1].sum()))
             feedback = replace(self._feedback(layout, reward_NF), num_tokens=tokens[-1])
             with self._timed("observe"):
@@ -205,6 +221,11 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             control.should_training_stop = True
             control.should_save |= self.args.save_strategy != "no"
 
+    def _gathered(self, here: Tensor) -> Tensor:
+        """A small tensor of each process, put together along the first axis."""
+        gathered: Tensor = self.accelerator.gather(here.to(self.accelerator.device))
+        return gathered.cpu()
+
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
         began = time.perf_counter()
@@ -212,15 +233,27 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         if self._view is not None:
             self._view.seconds[phase] += time.perf_counter() - began
 
-    def _roll_out(self, layout: Layout) -> tuple[Rows, Tensor, Tensor]:
-        """Rows of a wave on this process, then rewards [N, F] and tokens [N] of all processes without fillers."""
+    def _roll_out(self, layout: Layout) -> tuple[Rows, Tensor, Sizes]:
+        """Rows of a wave on this process, then rewards [N, F] and sizes [N] of all processes without fillers."""
         process = self.accelerator.process_index
         mine = layout.prompts_of(process)
         self._true_rows = layout.true_rows_of(process)
         examples = {int(prompt): self.train_dataset[int(prompt)] for prompt in np.unique(mine)}
+        self._scores_later = self._may_skip
         rows = self._generate_and_score_completions([examples[int(prompt)] for prompt in mine])
+        self._scores_later = False
         self._forget_fillers(rows, layout)
-        return rows, self._rewards_NF[: layout.size].cpu(), self._lengths_N[: layout.size]
+        return rows, self._rewards_NF[: layout.size].cpu(), self._sizes
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *given: Any, **named: Any
+    ) -> Any:
+        """TRL's; for rows that may be left out only once it is known which are kept, see ``_score``."""
+        if self._scores_later:
+            return torch.full((len(input_ids), logits_to_keep), torch.nan, device=input_ids.device), None, None
+        return super()._get_per_token_logps_and_entropies(
+            model, input_ids, attention_mask, logits_to_keep, *given, **named
+        )
 
     def _generate(self, prompts: list[Any]) -> Any:
         """TRL's; of the responses of all processes it keeps the lengths, and logs them without fillers."""
@@ -230,17 +263,20 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             return made
         prompt_ids, completion_ids, tool_mask = made[:3]
         endings, true = {*self.eos_token_ids, self._tokenizer.pad_token_id}, self._true_rows
-        lengths = map(len, completion_ids) if tool_mask is None else map(sum, tool_mask)
-        ended = (row[-1] in endings for row in completion_ids)
-        here = [[*numbers, place < true] for place, numbers in enumerate(zip(map(len, prompt_ids), lengths, ended))]
-        known_NK = self.accelerator.gather(torch.tensor(here, device=self.accelerator.device)).cpu()
-        true_N = known_NK[:, 3].bool()
-        self._lengths_N = known_NK[:, 1] * true_N
+        masks = completion_ids if tool_mask is None else tool_mask
+        here = [
+            [len(prompt), len(row), len(row) if tool_mask is None else sum(mask), row[-1] in endings, place < true]
+            for place, (prompt, row, mask) in enumerate(zip(prompt_ids, completion_ids, masks, strict=True))
+        ]
+        known_NK = self._gathered(torch.tensor(here))
+        true_N = known_NK[:, 4].bool()
+        prompt_N, response_N, made_N, ended_N, _ = known_NK[true_N].T
+        self._sizes = Sizes(prompt_N, response_N, made_N, ended_N.bool())
         if not true_N.all():
-            metrics, known_NK = self._metrics["train"], known_NK[true_N]
-            for name, value in length_metrics(known_NK[:, 1], known_NK[:, 2].bool()).items():
+            metrics = self._metrics["train"]
+            for name, value in length_metrics(self._sizes).items():
                 metrics[name][-1] = value
-            self.state.num_input_tokens_seen = seen + int(known_NK[:, :2].sum())
+            self.state.num_input_tokens_seen = seen + int(prompt_N.sum() + made_N.sum())
             metrics["num_tokens"] = [self.state.num_input_tokens_seen]
         return made
 
@@ -307,7 +343,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     # --- from rows to micro-batches ---------------------------------------------------------------------------------
 
-    def _cut(self, waves: list[tuple[Rows, Layout]], rewards: list[Tensor], view: RoundView) -> list[Rows | None]:
+    def _cut(
+        self, waves: list[tuple[Rows, Layout, Sizes]], rewards: list[Tensor], view: RoundView
+    ) -> list[Rows | None]:
         """Advantages by group over the whole round, then micro-batches: None where there is nothing to do."""
         self._log_round(view)
         idle: list[Rows | None] = [None] * self.args.steps_per_generation
@@ -326,42 +364,76 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._repair_logs(advantage_N, flat_N, len(waves))
         if not trained_N.any():
             return idle
-        rows = join([rows for rows, _ in waves], self._tokenizer.pad_token_id)
-        place_N = local_rows([layout for _, layout in waves], self.accelerator.process_index)  # -1: a filler
+        rows = join([rows for rows, _, _ in waves], self._tokenizer.pad_token_id)
+        layouts, sizes = [layout for _, layout, _ in waves], Sizes.joined([sizes for _, _, sizes in waves])
+        place_N = local_rows(layouts, self.accelerator.process_index)  # -1: a filler
         local_N = advantage_N[place_N.clamp(min=0)].masked_fill(place_N < 0, 0.0)
         rows["advantages"] = local_N.to(self.accelerator.device)
-        candidates = torch.nonzero((place_N >= 0) & trained_N[place_N.clamp(min=0)]).flatten()
-        order = shuffle_sequence_dict({"row": candidates})["row"]  # TRL's own shuffle: the same draw as stock
-        return self._micro_batches_of(rows, order)
+        candidates = torch.nonzero(trained_N).flatten()
+        plan = self._plan(candidates, advantage_N, sizes)
+        used = plan[plan != NOBODY]
+        longest = int(sizes.prompt_N[used].max()), int(sizes.response_N[used].max())
+        mine, index = exchanged(rows, layouts, self.accelerator.process_index, plan, longest, self.accelerator.gather)
+        counted_N = sizes.made_N * (sizes.ended_N | (not self.mask_truncated_completions))
+        return self._micro_batches_of(mine, index, widths(plan), len(candidates), int(counted_N[candidates].sum()))
 
-    def _micro_batches_of(self, rows: Rows, order: Tensor) -> list[Rows | None]:
-        """Deal the rows to the round's optimizer steps, leave out what teaches nothing, even out the processes."""
+    def _plan(self, candidates: Tensor, advantage_N: Tensor, sizes: Sizes) -> Tensor:
+        """int64 [S, P, W]: the rows of each process in each optimizer step; the first process decides for all."""
+        steps = self.args.steps_per_generation // self.args.gradient_accumulation_steps
+        processes, device = self.accelerator.num_processes, self.accelerator.device
+        plan = empty_plan(len(candidates), steps, processes)
+        if self.accelerator.process_index == 0:
+            order = shuffle_sequence_dict({"row": candidates})["row"]  # TRL's own shuffle: the same draw as stock
+            tokens_N = sizes.prompt_N + sizes.response_N
+            plan = dealt(order, advantage_N, tokens_N, steps, processes, self._may_skip)
+        return broadcast(plan.to(device)).cpu() if processes > 1 else plan
+
+    def _micro_batches_of(
+        self, rows: Rows, index_SW: Tensor, widest_S: list[int], total: int, tokens: int
+    ) -> list[Rows | None]:
+        """Cut a process's rows of each optimizer step; None where nothing is left to do.
+
+        Args:
+            rows: of this process.
+            index_SW: which of them are of each step; -1 for a filler.
+            widest_S: how many each process has, with fillers.
+            total, tokens: of the whole round over all processes, rows that are left out and all.
+        """
         accumulation, size = self.args.gradient_accumulation_steps, self.args.per_device_train_batch_size
-        steps, processes = self.args.steps_per_generation // accumulation, self.accelerator.num_processes
-        shares = deal(order, steps)
-        advantage_N = rows["advantages"].cpu()
-        kept = [worth_training(share, advantage_N) if self._may_skip else share for share in shares]
-        mask = rows["completion_mask"] * rows.get("tool_mask", 1)
-        counts = [*map(len, kept), *map(len, shares), int(mask[order].sum())]
-        counts_P = self.accelerator.gather(torch.tensor(counts, device=self.accelerator.device)).view(processes, -1)
-        most, (*totals, tokens) = counts_P.max(0).values.tolist(), counts_P.sum(0).tolist()[steps:]
+        processes, scores = self.accelerator.num_processes, "old_per_token_logps" in rows
+        if self._may_skip:
+            rows.pop("old_per_token_logps", None)
         micro_batches: list[Rows | None] = []
-        for index, widest, total in zip(kept, most[:steps], totals, strict=True):
+        for index, widest, share in zip(index_SW, widest_S, rows_of_steps(total, len(index_SW)), strict=True):
             count = min(-(-widest // size), accumulation)
-            padded = torch.cat([index, torch.full((widest - len(index),), -1)])
             micro_batches += [None] * (accumulation - count)  # first: processes exchange gradients in the last one
-            for chunk in deal(padded, count) if count else []:
+            for chunk in deal(index[:widest], count) if count else []:
                 batch = trim(pick(rows, chunk))
                 batch["num_items_in_batch"] = torch.tensor(tokens, device=self.accelerator.device)
                 batch["loss_scale"] = torch.tensor(1.0)
                 if self.loss_type in _ROW_LOSSES:  # from a mean over the micro-batch to one over the step's rows
-                    batch["loss_scale"] = torch.tensor(len(chunk) * accumulation * processes / total)
+                    batch["loss_scale"] = torch.tensor(len(chunk) * accumulation * processes / share)
                 elif self.loss_type == "bnpo":
                     batch["loss_scale"] = torch.tensor(accumulation / count)
-                if self.use_vllm and self.vllm_importance_sampling_correction:
-                    batch["importance_sampling_ratio"] = self._importance_ratio(batch)
                 micro_batches.append(batch)
+        if scores:
+            self._score([batch for batch in micro_batches if batch is not None])
         return micro_batches
+
+    def _score(self, batches: list[Rows]) -> None:
+        """Log-probabilities before the round's first update, where that was left until now; ratios to the engine's."""
+        if self._may_skip:
+            with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
+                for batch in batches:
+                    parts = [
+                        torch.cat([batch[f"prompt_{what}"], batch[f"completion_{what}"]], 1) for what in ("ids", "mask")
+                    ]
+                    batch["old_per_token_logps"], _, _ = self._get_per_token_logps_and_entropies(
+                        self.model, *parts, batch["completion_ids"].size(1)
+                    )
+        if self.use_vllm and self.vllm_importance_sampling_correction:
+            for batch in batches:
+                batch["importance_sampling_ratio"] = self._importance_ratio(batch)
 
     def _importance_ratio(self, batch: Rows) -> Tensor:
         return importance_ratio(
@@ -392,15 +464,26 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         metrics["allocator/responses_spent"].append(self.ledger.responses)
         metrics["allocator/responses_left"].append(self.ledger.remaining_responses)
 
+    def _tables(self) -> list[Any]:
+        """TRL's tables of single responses, a column each."""
+        columns = [self._logs["prompt"], self._logs["completion"], self._logs["advantages"]]
+        return [*columns, *self._logs["rewards"].values(), *self._logs["extra"].values()]
+
+    def _clear_tables(self) -> None:
+        """They are of the last generation batch, which has their size in TRL and may be smaller here."""
+        for column in self._tables():
+            column.clear()
+
     def _forget_fillers(self, rows: Rows, layout: Layout) -> None:
         """Take out of TRL's logs what fillers, which come last, brought in."""
-        columns = [self._logs["prompt"], self._logs["completion"], self._logs["advantages"]]
-        columns += [*self._logs["rewards"].values(), *self._logs["extra"].values()]
-        for column in columns:
+        for column in self._tables():
             for _ in range(min(layout.fillers, len(column))):
                 column.pop()
         ratio = rows.pop("importance_sampling_ratio", None)  # made again for each micro-batch
-        if ratio is not None and self.accelerator.num_processes > 1:
+        if ratio is not None and self._may_skip:
+            for name in SAMPLING:  # of no log-probabilities yet
+                del self._metrics["train"][name][-1]
+        elif ratio is not None and self.accelerator.num_processes > 1:
             mask = rows["completion_mask"] * rows.get("tool_mask", 1)
             named = rows["old_per_token_logps"], rows["sampling_per_token_logps"], ratio, mask
             true = [value[: self._true_rows] for value in named]
@@ -435,25 +518,25 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             checkpoint.keep_newest(folder, limit, self.state.best_model_checkpoint)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        with reading(Path(resume_from_checkpoint)):
+        with checkpoint.reading(Path(resume_from_checkpoint)):
             json.loads((Path(resume_from_checkpoint) / TRAINER_STATE_NAME).read_text())  # TRL reads it next
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, folder: str | None) -> None:
         if folder is None:
             return
-        with reading(Path(folder)):
+        with checkpoint.reading(Path(folder)):
             super()._load_optimizer_and_scheduler(folder)
         checkpoint.load(Path(folder), self.allocator, self.ledger)
 
     def _load_scaler(self, folder: str | None) -> None:
         if folder is not None:
-            with reading(Path(folder)):
+            with checkpoint.reading(Path(folder)):
                 super()._load_scaler(folder)
 
     def _load_rng_state(self, folder: str | None) -> None:
         if folder is not None:
-            with reading(Path(folder)):
+            with checkpoint.reading(Path(folder)):
                 super()._load_rng_state(folder)
 
 
