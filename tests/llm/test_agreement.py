@@ -55,7 +55,7 @@ def changed_row(row):
 @pytest.mark.parametrize(
     ("other", "what"),
     [
-        ((problem(max_units=2, num_rounds=19), pool(), wave()), "problem"),
+        ((problem(max_units=2, num_rounds=21), pool(), wave()), "problem"),
         ((*SAME[:2], wave(prompts=(3, 9, 2))), "prompts, rows of train_dataset"),
         ((*SAME[:2], wave(prompts=(9, 3, 1))), "prompts, rows of train_dataset"),
         ((*SAME[:2], wave(units=(1, 1, 1))), "units"),
