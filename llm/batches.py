@@ -48,6 +48,8 @@ def pick(rows: Rows, index_N: Tensor) -> Rows:
     if bool(filler_N.any()):
         picked["completion_mask"] = picked["completion_mask"].masked_fill(filler_N[:, None], 0)
         picked["advantages"] = picked["advantages"].masked_fill(filler_N, 0.0)
+        if "part" in picked:
+            picked["part"] = picked["part"].masked_fill(filler_N, -1)
     return picked
 
 
@@ -70,6 +72,15 @@ def trim(rows: Rows) -> Rows:
 def deal(index_N: Tensor, count: int) -> list[Tensor]:
     """``count`` contiguous shares whose sizes differ by one at most, as TRL's own even split where it divides."""
     return list(torch.tensor_split(index_N, count))
+
+
+def parts_of(shares: Sequence[Tensor], count: int, num_rows: int) -> Tensor:
+    """int64 [N]: the micro-batch in which TRL would have a row, of the ``count`` of its share; -1 for rows of none."""
+    part_N = torch.full((num_rows,), -1)
+    for share in shares:
+        for part, chunk in enumerate(deal(share, count)):
+            part_N[chunk] = part
+    return part_N
 
 
 def worth_training(index_N: Tensor, advantage_N: Tensor) -> Tensor:

@@ -20,25 +20,27 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import shuffle_sequence_dict
 
 from cerolab import Allocator, BudgetLedger, Feedback, Wave
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, StateError
 from cerolab.groups import mixed_groups, whole_groups
 from cerolab.records.rounds import RoundView
 from llm import checkpoint
 from llm.advantages import combined_reward, round_advantages
-from llm.batches import Rows, deal, join, pick, trim, worth_training
+from llm.batches import Rows, deal, join, parts_of, pick, trim, worth_training
 from llm.checkpoint_files import reading, writing
-from llm.compatibility import check_settings, steps_per_round
+from llm.clip_ratios import NAMES, TWO_SIDED, ClipLog, ClipRange
+from llm.clock import Clock, rounds_of_epoch
+from llm.compatibility import check_settings, check_unused, default_args, steps_per_round
 from llm.feedback import wave_feedback
 from llm.layout import Layout, local_rows
 from llm.rewards import guarded
 from llm.time_limit import check_thread
+from llm.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     Prompt i of the allocator is row i of ``train_dataset``. One round is one generation batch: with the default
     ``steps_per_generation = gradient_accumulation_steps`` and ``num_iterations = 1`` one optimizer step, so that
     ``max_steps`` becomes the number of rounds K. Training ends with the horizon, or when the budget is spent.
-    A round that admits nobody makes no update: the optimizer finds no gradient.
+    A round that admits nobody makes no update: the optimizer finds no gradient. ``num_train_epochs`` cuts the horizon
+    into epochs of whole rounds. What TRL or a callback asks for inside a round (to evaluate, to save, to stop) is done
+    at its end.
 
     Args:
         model, reward_funcs, args, train_dataset, **trl: as ``GRPOTrainer`` takes them.
@@ -61,7 +65,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             the weighted sum of all.
         advantage_clip: bound on the size of an advantage; None for none.
         skip_zero_advantage: leave out the rows of groups whose rewards are all the same, where that changes nothing
-            but the time (no KL, loss not "bnpo", no entropy quantile).
+            but the time: where no term of the loss depends on them (see ``_may_skip_rows``).
         on_bad_reward: "error", or "skip" to leave ungraded what a reward function fails on; see ``llm.rewards``.
         reward_seconds: that a call of a reward function may take before it counts as failed; 0 for no limit.
         on_round: called with a ``RoundView`` when a round is over, after its update.
@@ -78,9 +82,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def __init__(
         self,
         model: Any,
-        reward_funcs: Any,
-        args: GRPOConfig,
-        train_dataset: Any,
+        reward_funcs: Any = None,
+        args: GRPOConfig | None = None,
+        train_dataset: Any = None,
         *,
         allocator: Allocator,
         feedback_reward: str | None = None,
@@ -91,28 +95,37 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         on_round: Callable[[RoundView], None] | None = None,
         **trl: Any,
     ) -> None:
+        args = default_args(model) if args is None else copy.copy(args)
+        check_unused(allocator)
         check_settings(args, train_dataset, allocator.problem, trl, on_bad_reward)
         self.allocator, self.ledger = allocator, BudgetLedger(allocator.problem)
         self.steps_per_round = steps_per_round(args)
         self._last_loaded_step = -1
-        args = copy.copy(args)
         args.max_steps = allocator.problem.num_rounds * self.steps_per_round
         self._calls_per_round = args.steps_per_generation * args.num_iterations
         self._on_bad_reward, self.on_round, self._advantage_clip = on_bad_reward, on_round, advantage_clip
         check_thread(reward_seconds)
-        reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
+        if reward_funcs is not None:
+            reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
         self.num_generations = 1  # one row a response in every engine; groups are ours
         self._feedback_column = self._column_of(feedback_reward)
-        self._may_skip = (
-            skip_zero_advantage and self.beta == 0 and self.loss_type != "bnpo" and self.top_entropy_quantile == 1.0
+        self._may_skip = skip_zero_advantage and self._may_skip_rows()
+        self._clip_range = ClipRange(
+            self.loss_type,
+            self.epsilon_low,
+            self.epsilon_high,
+            self.args.delta,
+            self.importance_sampling_level == "sequence",
         )
+        self._clip_log, self._waiting = ClipLog(), Waiting()
         self._micro_batches: list[Rows | None] = []
         self._view: RoundView | None = None
         self._rewards_NF = torch.empty(0)  # of the last wave, over all processes
         self._wave_rows = 0  # rows of the wave that are no fillers, over all processes
         self._true_rows = 0  # and of this process
         self._lengths = torch.empty(0)
+        self._logps_NT = torch.empty(0)
         self._step_ended = 0.0
         self.add_callback(_RoundEnd(self))
 
@@ -125,28 +138,58 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             )
         return int(self.reward_func_names.index(name))
 
+    def _may_skip_rows(self) -> bool:
+        """Whether a row without an advantage adds nothing to the loss.
+
+        All policy losses are sums of advantage times something of the row, divided by numbers that are known before.
+        But "bnpo" divides by the tokens of the micro-batch, a quantile of entropies is one of all tokens at hand, and
+        the penalty for leaving the reference, the entropy bonus and the router's auxiliary loss are of every row.
+        """
+        of_every_row = self.beta != 0 or self.aux_loss_enabled or self._entropy_bonus_enabled
+        return not of_every_row and self.loss_type != "bnpo" and self.top_entropy_quantile == 1.0
+
     # --- the clock: TRL's loop counts training steps, rounds are made on time -------------------------------------
 
-    def get_train_dataloader(self) -> DataLoader[Any]:
+    def get_train_dataloader(self) -> Clock:
         """Ticks; a loader of prompts would be read ahead of the feedback."""
-        ticks = self.args.max_steps * self.args.gradient_accumulation_steps
-        return DataLoader([{}] * ticks, batch_size=1, collate_fn=lambda tick: tick)  # type: ignore[arg-type]
+        rounds = rounds_of_epoch(self.allocator.problem.num_rounds, self.args.num_train_epochs)
+        return Clock(rounds * self.steps_per_round * self.args.gradient_accumulation_steps)
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *given: Any, **named: Any) -> Any:
+        """TRL's, from the first round, or from a checkpoint.
+
+        Raises:
+            InvalidValueError: the allocator has been used and no checkpoint is named.
+        """
+        if not resume_from_checkpoint:
+            check_unused(self.allocator)
+        self._step, self._last_loaded_step = 0, -1  # a training before this one may have been cut short
+        self._micro_batches, self._view, self._waiting = [], None, Waiting()
+        output = super().train(resume_from_checkpoint, *given, **named)
+        if "should_save" in self._waiting.asked:
+            logger.warning("the training stopped inside round %d, where nothing is saved", self.ledger.round_index)
+        return output
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """One micro-batch of the round; at its start the round is generated."""
+        began = time.perf_counter()
         if self._step % self._calls_per_round == 0:
             self.model.train()
             self._micro_batches = self._round()
         batch = self._micro_batches[self._step % self.args.steps_per_generation]
-        began = time.perf_counter()
+        rolled_out = time.perf_counter()
+        self._current_train_step_time += rolled_out - began  # TRL's time of a step has the rollout in it
         if batch is None:  # no backward: gradients stay None and the optimizer leaves the policy as it is
             self._step += 1
             loss = torch.zeros((), device=self.accelerator.device)
+            if self._step % self.args.gradient_accumulation_steps == 0:
+                self._metrics["train"]["step_time"].append(self._current_train_step_time)
+                self._current_train_step_time = 0.0
         else:
             loss = super().training_step(model, batch, num_items_in_batch)
         self._step_ended = time.perf_counter()
         if self._view is not None:
-            self._view.seconds["train"] += self._step_ended - began
+            self._view.seconds["train"] += self._step_ended - rolled_out
         return loss
 
     def _run_epoch(self, *given: Any, **named: Any) -> None:
@@ -197,11 +240,24 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             return
         view.seconds["train"] += time.perf_counter() - self._step_ended
         self._view = None
+        self._waiting.release(control)
         if self.on_round is not None and self.is_world_process_zero():
             self.on_round(view)
         if self.allocator.done and self.state.global_step < self.state.max_steps:
-            control.should_training_stop = True
-            control.should_save |= self.args.save_strategy != "no"
+            control.should_training_stop = True  # and what TRL does at max_steps
+            control.should_save |= self.args.save_strategy == "steps"
+            control.should_evaluate |= (
+                self.args.eval_strategy == "steps" and self.args.eval_delay <= self.state.global_step
+            )
+
+    def _maybe_log_save_evaluate(self, *given: Any, **named: Any) -> None:
+        """TRL's; inside a round only the logging."""
+        if self._view is None:
+            super()._maybe_log_save_evaluate(*given, **named)
+            return
+        self._waiting.hold(self.control)
+        super()._maybe_log_save_evaluate(*given, **named)
+        self._waiting.hold(self.control)  # what a callback of the logging asked for
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
@@ -311,25 +367,78 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         counts_P = self.accelerator.gather(torch.tensor(counts, device=self.accelerator.device)).view(processes, -1)
         most, (*totals, tokens) = counts_P.max(0).values.tolist(), counts_P.sum(0).tolist()[steps:]
         micro_batches: list[Rows | None] = []
-        for index, widest, total in zip(kept, most[:steps], totals, strict=True):
+        if self._may_skip and self._clip_range.known and "old_per_token_logps" in rows:
+            rows["part"] = parts_of(shares, accumulation, len(advantage_N))
+            clip_sizes = self._clip_sizes(rows["part"], self._clip_range.sizes(mask), shares, kept)
+        else:
+            clip_sizes = [{} for _ in shares]
+        for index, widest, total, sizes in zip(kept, most[:steps], totals, clip_sizes, strict=True):
             count = min(-(-widest // size), accumulation)
             padded = torch.cat([index, torch.full((widest - len(index),), -1)])
             micro_batches += [None] * (accumulation - count)  # first: processes exchange gradients in the last one
             for chunk in deal(padded, count) if count else []:
-                batch = trim(pick(rows, chunk))
+                batch = trim(pick(rows, chunk)) | sizes
                 batch["num_items_in_batch"] = torch.tensor(tokens, device=self.accelerator.device)
                 batch["loss_scale"] = torch.tensor(1.0)
+                share = len(chunk) * accumulation * processes / total
                 if self.loss_type in _ROW_LOSSES:  # from a mean over the micro-batch to one over the step's rows
-                    batch["loss_scale"] = torch.tensor(len(chunk) * accumulation * processes / total)
+                    batch["loss_scale"] = torch.tensor(share)
                 elif self.loss_type == "bnpo":
                     batch["loss_scale"] = torch.tensor(accumulation / count)
+                elif self.aux_loss_enabled or self._entropy_bonus_enabled:  # means over the micro-batch, beside it
+                    batch["loss_scale"] = torch.tensor(share)
+                    batch["num_items_in_batch"] = batch["num_items_in_batch"] * share
                 micro_batches.append(batch)
         return micro_batches
+
+    def _clip_sizes(self, part_N: Tensor, size_N: Tensor, shares: list[Tensor], kept: list[Tensor]) -> list[Rows]:
+        """Of each optimizer step, by TRL's micro-batches: what could be clipped, and what of it is trained on."""
+        parts = self.args.gradient_accumulation_steps
+        sums = [
+            torch.bincount(part_N[rows], size_N[rows].double(), parts)
+            for all_of_them, trained in zip(shares, kept, strict=True)
+            for rows in (all_of_them, trained)
+        ]
+        here = torch.stack(sums).view(1, -1, 2, parts).to(self.accelerator.device, torch.float32)
+        sums_S2B = self.accelerator.gather(here).sum(0).cpu()
+        return [{"clip_sizes": both} for both in sums_S2B]
 
     def _compute_loss(self, model: Any, inputs: Rows) -> Tensor:
         """TRL's loss, from a mean over the rows at hand to one over the rows of the whole optimizer step."""
         loss: Tensor = super()._compute_loss(model, inputs)
-        return loss * inputs["loss_scale"].to(loss.device) if self.model.training else loss
+        if not self.model.training:
+            return loss
+        if self._may_skip:
+            self._log_trained_rows(inputs)
+        return loss * inputs["loss_scale"].to(loss.device)
+
+    def _get_per_token_logps_and_entropies(self, *given: Any, **named: Any) -> Any:
+        """TRL's; the log-probabilities are kept for the clip ratios."""
+        found = super()._get_per_token_logps_and_entropies(*given, **named)
+        self._logps_NT = found[0].detach()
+        return found
+
+    def _log_trained_rows(self, inputs: Rows) -> None:
+        """What TRL has just logged of the rows at hand: clip ratios become those of all rows, others get their name."""
+        metrics = self._metrics["train"]
+        for name in ("entropy", "vespo/phi_seq_mean"):  # of rows that were left out nobody knows them
+            if name in metrics:
+                metrics[f"trained_rows/{name}"] += metrics.pop(name)
+        if "clip_sizes" not in inputs:
+            return
+        mask_NT = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+        log_ratio_NT = self._logps_NT - inputs["old_per_token_logps"]
+        clipped = self._clip_range.clipped(log_ratio_NT, inputs["advantages"], mask_NT)
+        self._clip_log.add(inputs["part"], *clipped, self._clip_range.sizes(mask_NT))
+        two_sided = self.loss_type in TWO_SIDED
+        names = {f"clip_ratio/{name}": name for name in NAMES} if two_sided else {"cispo_clip_ratio": "high_mean"}
+        for name in names:
+            metrics[name].pop()
+        if (self._step + 1) % self.args.gradient_accumulation_steps == 0:  # the optimizer step's last micro-batch
+            size_B, trained_B = inputs["clip_sizes"]
+            found = self._clip_log.take(size_B, size_B == trained_B, self.accelerator.gather)
+            for name, column in names.items():
+                metrics[name] += found[column]
 
     # --- logs and checkpoints ---------------------------------------------------------------------------------------
 
@@ -361,6 +470,10 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's, then the allocator's state and the ledger's as its last file."""
+        if self._view is not None:  # the policy is behind what allocator and ledger know
+            logger.warning("a checkpoint was asked for inside round %d: it is taken at its end", self._view.index)
+            self._waiting.asked.add("should_save")
+            return
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
@@ -387,6 +500,12 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             return
         with reading(Path(folder)):
             super()._load_optimizer_and_scheduler(folder)
+        rounds, inside = divmod(self.state.global_step, self.steps_per_round)
+        if inside:
+            raise StateError(
+                f"checkpoint {folder} was taken inside a round: after {inside} of the {self.steps_per_round} optimizer "
+                f"steps of round {rounds}, whose responses it does not hold; go on from another one"
+            )
         checkpoint.load(Path(folder), self.allocator, self.ledger)
 
     def _load_scaler(self, folder: str | None) -> None:
