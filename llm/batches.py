@@ -52,14 +52,20 @@ def pick(rows: Rows, index_N: Tensor) -> Rows:
     if bool(filler_N.any()):
         picked["completion_mask"] = picked["completion_mask"].masked_fill(filler_N[:, None], 0)
         picked["advantages"] = picked["advantages"].masked_fill(filler_N, 0.0)
+        if "part" in picked:
+            picked["part"] = picked["part"].masked_fill(filler_N, -1)
     return picked
 
 
 def trim(rows: Rows) -> Rows:
-    """Without the columns that are padding in every row; at least one of each part stays."""
+    """Without the columns that are padding in every row.
+
+    At least one of the prompts stays, and two of the completions: TRL takes what has one column for one value a row,
+    and would then count fillers.
+    """
     first = int(rows["prompt_mask"].any(0).int().argmax())
     used = rows["completion_mask"].any(0).nonzero()
-    last = int(used[-1]) + 1 if used.numel() else 1
+    last = max(int(used[-1]) + 1 if used.numel() else 0, 2)
     trimmed = {}
     for key, value in rows.items():
         if key in PROMPT:

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast
 from torch import Tensor
-from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from trl import GRPOConfig, GRPOTrainer
@@ -30,7 +29,7 @@ from trl.trainer import grpo_trainer
 from trl.trainer.utils import shuffle_sequence_dict
 
 from cerolab import Allocator, BudgetLedger, Feedback, Wave
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, StateError
 from cerolab.groups import mixed_groups, whole_groups
 from cerolab.records.rounds import RoundView
 from llm import checkpoint
@@ -38,8 +37,10 @@ from llm.advantages import combined_reward, round_advantages
 from llm.agreement import Agreement
 from llm.batches import Rows, deal, join, pick, trim
 from llm.checkpoint_files import writing
-from llm.compatibility import check_settings, steps_per_round
-from llm.dealing import NOBODY, dealt, empty_plan, rows_of_steps, widths
+from llm.clip_ratios import NAMES, TWO_SIDED, ClipLog, ClipRange
+from llm.clock import Clock, rounds_of_epoch
+from llm.compatibility import check_settings, check_unused, default_args, steps_per_round
+from llm.dealing import Plan, dealt
 from llm.exchange import exchanged
 from llm.feedback import wave_feedback
 from llm.importance import importance_ratio
@@ -48,6 +49,7 @@ from llm.rewards import guarded
 from llm.rollout_log import SAMPLING, Sizes, length_metrics, sampling_metrics
 from llm.serialization import know_numbered_cpus
 from llm.time_limit import check_thread
+from llm.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +62,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     Prompt i of the allocator is row i of ``train_dataset``. One round is one generation batch: with the default
     ``steps_per_generation = gradient_accumulation_steps`` and ``num_iterations = 1`` one optimizer step, so that
     ``max_steps`` becomes the number of rounds K. Training ends with the horizon, or when the budget is spent.
-    A round that admits nobody makes no update: the optimizer finds no gradient.
+    A round that admits nobody makes no update: the optimizer finds no gradient. ``num_train_epochs`` cuts the horizon
+    into epochs of whole rounds. What TRL or a callback asks for inside a round (to evaluate, to save, to stop) is done
+    at its end.
 
     Args:
         model, reward_funcs, args, train_dataset, **trl: as ``GRPOTrainer`` takes them.
@@ -70,7 +74,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             the weighted sum of all.
         advantage_clip: bound on the size of an advantage; None for none.
         skip_zero_advantage: leave out the rows of groups whose rewards are all the same, where that changes nothing
-            but the time (no KL, loss not "bnpo", no entropy quantile).
+            but the time: where no term of the loss depends on them (see ``_may_skip_rows``).
         on_bad_reward: "error", or "skip" to leave ungraded what a reward function fails on; see ``llm.rewards``.
         reward_seconds: that a call of a reward function may take before it counts as failed; 0 for no limit.
         on_round: called with a ``RoundView`` when a round is over, after its update.
@@ -87,9 +91,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def __init__(
         self,
         model: Any,
-        reward_funcs: Any,
-        args: GRPOConfig,
-        train_dataset: Any,
+        reward_funcs: Any = None,
+        args: GRPOConfig | None = None,
+        train_dataset: Any = None,
         *,
         allocator: Allocator,
         feedback_reward: str | None = None,
@@ -100,32 +104,41 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         on_round: Callable[[RoundView], None] | None = None,
         **trl: Any,
     ) -> None:
+        args = default_args(model) if args is None else copy.copy(args)
+        check_unused(allocator)
         check_settings(args, train_dataset, allocator.problem, trl, on_bad_reward)
         self.allocator, self.ledger = allocator, BudgetLedger(allocator.problem)
         self.steps_per_round = steps_per_round(args)
         self._last_loaded_step = -1
-        args = copy.copy(args)
         args.max_steps = allocator.problem.num_rounds * self.steps_per_round
         self._calls_per_round = args.steps_per_generation * args.num_iterations
         self._on_bad_reward, self.on_round, self._advantage_clip = on_bad_reward, on_round, advantage_clip
         check_thread(reward_seconds)
         know_numbered_cpus()
-        reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
+        if reward_funcs is not None:
+            reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
         self.num_generations = 1  # one row a response in every engine; groups are ours
         self._feedback_column = self._column_of(feedback_reward)
-        self._may_skip = (
-            skip_zero_advantage and self.beta == 0 and self.loss_type != "bnpo" and self.top_entropy_quantile == 1.0
+        self._may_skip = skip_zero_advantage and self._may_skip_rows()
+        self._clip_range = ClipRange(
+            self.loss_type,
+            self.epsilon_low,
+            self.epsilon_high,
+            self.args.delta,
+            self.importance_sampling_level == "sequence",
         )
         self._agreement: Agreement | None = None
         if self.accelerator.num_processes > 1:
             self._agreement = Agreement(allocator.problem, self.train_dataset, self._gathered)
+        self._clip_log, self._waiting = ClipLog(), Waiting()
         self._micro_batches: list[Rows | None] = []
         self._view: RoundView | None = None
         self._rewards_NF = torch.empty(0)  # of the last wave, over all processes
         self._scores_later = False
         self._true_rows = 0  # rows of the wave here that are no fillers
         self._sizes = Sizes(*torch.empty(4, 0))  # of its responses, over all processes
+        self._logps_NT = torch.empty(0)
         self._step_ended = 0.0
         self.add_callback(_RoundEnd(self))
 
@@ -138,28 +151,58 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             )
         return int(self.reward_func_names.index(name))
 
+    def _may_skip_rows(self) -> bool:
+        """Whether a row without an advantage adds nothing to the loss.
+
+        All policy losses are sums of advantage times something of the row, divided by numbers that are known before.
+        But "bnpo" divides by the tokens of the micro-batch, a quantile of entropies is one of all tokens at hand, and
+        the penalty for leaving the reference, the entropy bonus and the router's auxiliary loss are of every row.
+        """
+        of_every_row = self.beta != 0 or self.aux_loss_enabled or self._entropy_bonus_enabled
+        return not of_every_row and self.loss_type != "bnpo" and self.top_entropy_quantile == 1.0
+
     # --- the clock: TRL's loop counts training steps, rounds are made on time -------------------------------------
 
-    def get_train_dataloader(self) -> DataLoader[Any]:
+    def get_train_dataloader(self) -> Clock:
         """Ticks; a loader of prompts would be read ahead of the feedback."""
-        ticks = self.args.max_steps * self.args.gradient_accumulation_steps
-        return DataLoader([{}] * ticks, batch_size=1, collate_fn=lambda tick: tick)  # type: ignore[arg-type]
+        rounds = rounds_of_epoch(self.allocator.problem.num_rounds, self.args.num_train_epochs)
+        return Clock(rounds * self.steps_per_round * self.args.gradient_accumulation_steps)
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *given: Any, **named: Any) -> Any:
+        """TRL's, from the first round, or from a checkpoint.
+
+        Raises:
+            InvalidValueError: the allocator has been used and no checkpoint is named.
+        """
+        if not resume_from_checkpoint:
+            check_unused(self.allocator)
+        self._step, self._last_loaded_step = 0, -1  # a training before this one may have been cut short
+        self._micro_batches, self._view, self._waiting = [], None, Waiting()
+        output = super().train(resume_from_checkpoint, *given, **named)
+        if "should_save" in self._waiting.asked:
+            logger.warning("the training stopped inside round %d, where nothing is saved", self.ledger.round_index)
+        return output
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """One micro-batch of the round; at its start the round is generated."""
+        began = time.perf_counter()
         if self._step % self._calls_per_round == 0:
             self.model.train()
             self._micro_batches = self._round()
         batch = self._micro_batches[self._step % self.args.steps_per_generation]
-        began = time.perf_counter()
+        rolled_out = time.perf_counter()
+        self._current_train_step_time += rolled_out - began  # TRL's time of a step has the rollout in it
         if batch is None:  # no backward: gradients stay None and the optimizer leaves the policy as it is
             self._step += 1
             loss = torch.zeros((), device=self.accelerator.device)
+            if self._step % self.args.gradient_accumulation_steps == 0:
+                self._metrics["train"]["step_time"].append(self._current_train_step_time)
+                self._current_train_step_time = 0.0
         else:
             loss = super().training_step(model, batch, num_items_in_batch)
         self._step_ended = time.perf_counter()
         if self._view is not None:
-            self._view.seconds["train"] += self._step_ended - began
+            self._view.seconds["train"] += self._step_ended - rolled_out
         return loss
 
     def _run_epoch(self, *given: Any, **named: Any) -> None:
@@ -215,11 +258,24 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             return
         view.seconds["train"] += time.perf_counter() - self._step_ended
         self._view = None
+        self._waiting.release(control)
         if self.on_round is not None and self.is_world_process_zero():
             self.on_round(view)
         if self.allocator.done and self.state.global_step < self.state.max_steps:
-            control.should_training_stop = True
-            control.should_save |= self.args.save_strategy != "no"
+            control.should_training_stop = True  # and what TRL does at max_steps
+            control.should_save |= self.args.save_strategy == "steps"
+            control.should_evaluate |= (
+                self.args.eval_strategy == "steps" and self.args.eval_delay <= self.state.global_step
+            )
+
+    def _maybe_log_save_evaluate(self, *given: Any, **named: Any) -> None:
+        """TRL's; inside a round only the logging."""
+        if self._view is None:
+            super()._maybe_log_save_evaluate(*given, **named)
+            return
+        self._waiting.hold(self.control)
+        super()._maybe_log_save_evaluate(*given, **named)
+        self._waiting.hold(self.control)  # what a callback of the logging asked for
 
     def _gathered(self, here: Tensor) -> Tensor:
         """A small tensor of each process, put together along the first axis."""
@@ -248,12 +304,14 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *given: Any, **named: Any
     ) -> Any:
-        """TRL's; for rows that may be left out only once it is known which are kept, see ``_score``."""
+        """TRL's; of rows that may be left out only once it is known which are kept, see ``_score``."""
         if self._scores_later:
             return torch.full((len(input_ids), logits_to_keep), torch.nan, device=input_ids.device), None, None
-        return super()._get_per_token_logps_and_entropies(
+        found = super()._get_per_token_logps_and_entropies(
             model, input_ids, attention_mask, logits_to_keep, *given, **named
         )
+        self._logps_NT = found[0].detach()  # for the clip ratios
+        return found
 
     def _generate(self, prompts: list[Any]) -> Any:
         """TRL's; of the responses of all processes it keeps the lengths, and logs them without fillers."""
@@ -369,52 +427,62 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         place_N = local_rows(layouts, self.accelerator.process_index)  # -1: a filler
         local_N = advantage_N[place_N.clamp(min=0)].masked_fill(place_N < 0, 0.0)
         rows["advantages"] = local_N.to(self.accelerator.device)
-        candidates = torch.nonzero(trained_N).flatten()
-        plan = self._plan(candidates, advantage_N, sizes)
-        used = plan[plan != NOBODY]
-        longest = int(sizes.prompt_N[used].max()), int(sizes.response_N[used].max())
-        mine, index = exchanged(rows, layouts, self.accelerator.process_index, plan, longest, self.accelerator.gather)
+        plan = self._plan(torch.nonzero(trained_N).flatten(), advantage_N, sizes)
+        rows["part"] = torch.where(place_N < 0, -1, plan.part_N[place_N.clamp(min=0)])
+        mine, index_SW = exchanged(
+            rows, layouts, self.accelerator.process_index, plan.rows_SPW, sizes, self.accelerator.gather
+        )
         counted_N = sizes.made_N * (sizes.ended_N | (not self.mask_truncated_completions))
-        return self._micro_batches_of(mine, index, widths(plan), len(candidates), int(counted_N[candidates].sum()))
+        return self._micro_batches_of(mine, index_SW, plan, counted_N)
 
-    def _plan(self, candidates: Tensor, advantage_N: Tensor, sizes: Sizes) -> Tensor:
-        """int64 [S, P, W]: the rows of each process in each optimizer step; the first process decides for all."""
-        steps = self.args.steps_per_generation // self.args.gradient_accumulation_steps
-        processes, device = self.accelerator.num_processes, self.accelerator.device
-        plan = empty_plan(len(candidates), steps, processes)
+    def _plan(self, candidates: Tensor, advantage_N: Tensor, sizes: Sizes) -> Plan:
+        """Which process trains on which rows in which optimizer step; the first process decides for all."""
+        accumulation, processes = self.args.gradient_accumulation_steps, self.accelerator.num_processes
+        shape = self.args.steps_per_generation // accumulation, processes, accumulation
         if self.accelerator.process_index == 0:
             order = shuffle_sequence_dict({"row": candidates})["row"]  # TRL's own shuffle: the same draw as stock
-            tokens_N = sizes.prompt_N + sizes.response_N
-            plan = dealt(order, advantage_N, tokens_N, steps, processes, self._may_skip)
-        return broadcast(plan.to(device)).cpu() if processes > 1 else plan
+            plan = dealt(order, advantage_N, sizes.prompt_N + sizes.response_N, *shape, self._may_skip)
+        else:
+            plan = Plan.empty(len(advantage_N), len(candidates), *shape)
+        if processes == 1:
+            return plan
+        device = self.accelerator.device
+        return Plan(broadcast(plan.rows_SPW.to(device)).cpu(), broadcast(plan.batch_N.to(device)).cpu(), accumulation)
 
-    def _micro_batches_of(
-        self, rows: Rows, index_SW: Tensor, widest_S: list[int], total: int, tokens: int
-    ) -> list[Rows | None]:
+    def _micro_batches_of(self, rows: Rows, index_SW: Tensor, plan: Plan, counted_N: Tensor) -> list[Rows | None]:
         """Cut a process's rows of each optimizer step; None where nothing is left to do.
 
         Args:
             rows: of this process.
             index_SW: which of them are of each step; -1 for a filler.
-            widest_S: how many each process has, with fillers.
-            total, tokens: of the whole round over all processes, rows that are left out and all.
+            plan: of all processes.
+            counted_N: of each of the round's rows, the tokens that count in the loss.
         """
         accumulation, size = self.args.gradient_accumulation_steps, self.args.per_device_train_batch_size
         processes, scores = self.accelerator.num_processes, "old_per_token_logps" in rows
         if self._may_skip:
             rows.pop("old_per_token_logps", None)
+        tokens = int(counted_N[plan.batch_N >= 0].sum())
+        clip_sizes: list[Rows] = [{} for _ in index_SW]
+        if self._may_skip and self._clip_range.known and scores:
+            clippable_N = torch.ones_like(counted_N) if self._clip_range.by_sequence else counted_N
+            clip_sizes = [{"clip_sizes": both} for both in plan.sums(clippable_N)]
         micro_batches: list[Rows | None] = []
-        for index, widest, share in zip(index_SW, widest_S, rows_of_steps(total, len(index_SW)), strict=True):
+        for index, widest, total, sizes in zip(index_SW, plan.widest_S, plan.total_S, clip_sizes, strict=True):
             count = min(-(-widest // size), accumulation)
             micro_batches += [None] * (accumulation - count)  # first: processes exchange gradients in the last one
             for chunk in deal(index[:widest], count) if count else []:
-                batch = trim(pick(rows, chunk))
+                batch = trim(pick(rows, chunk)) | sizes
                 batch["num_items_in_batch"] = torch.tensor(tokens, device=self.accelerator.device)
                 batch["loss_scale"] = torch.tensor(1.0)
+                share = len(chunk) * accumulation * processes / total
                 if self.loss_type in _ROW_LOSSES:  # from a mean over the micro-batch to one over the step's rows
-                    batch["loss_scale"] = torch.tensor(len(chunk) * accumulation * processes / share)
+                    batch["loss_scale"] = torch.tensor(share)
                 elif self.loss_type == "bnpo":
                     batch["loss_scale"] = torch.tensor(accumulation / count)
+                elif self.aux_loss_enabled or self._entropy_bonus_enabled:  # means over the micro-batch, beside it
+                    batch["loss_scale"] = torch.tensor(share)
+                    batch["num_items_in_batch"] = batch["num_items_in_batch"] * share
                 micro_batches.append(batch)
         if scores:
             self._score([batch for batch in micro_batches if batch is not None])
@@ -425,30 +493,55 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         if self._may_skip:
             with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
                 for batch in batches:
-                    parts = [
-                        torch.cat([batch[f"prompt_{what}"], batch[f"completion_{what}"]], 1) for what in ("ids", "mask")
-                    ]
-                    batch["old_per_token_logps"], _, _ = self._get_per_token_logps_and_entropies(
-                        self.model, *parts, batch["completion_ids"].size(1)
-                    )
-        if self.use_vllm and self.vllm_importance_sampling_correction:
-            for batch in batches:
-                batch["importance_sampling_ratio"] = self._importance_ratio(batch)
-
-    def _importance_ratio(self, batch: Rows) -> Tensor:
-        return importance_ratio(
-            batch["old_per_token_logps"],
-            batch["sampling_per_token_logps"],
-            batch["completion_mask"] * batch.get("tool_mask", 1),
-            self.vllm_importance_sampling_mode,
-            self.vllm_importance_sampling_clip_min,
-            self.vllm_importance_sampling_clip_max,
-        )
+                    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+                    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+                    width = batch["completion_ids"].size(1)
+                    found = self._get_per_token_logps_and_entropies(self.model, ids, mask, width)
+                    batch["old_per_token_logps"] = found[0]
+        if not (self.use_vllm and self.vllm_importance_sampling_correction):
+            return
+        for batch in batches:
+            batch["importance_sampling_ratio"] = importance_ratio(
+                *(batch["old_per_token_logps"], batch["sampling_per_token_logps"], _counted(batch)),
+                self.vllm_importance_sampling_mode,
+                self.vllm_importance_sampling_clip_min,
+                self.vllm_importance_sampling_clip_max,
+            )
+        if self._may_skip:  # of rows that were left out nobody knows them
+            trained = [_scored(batch, batch["completion_mask"].any(1)) for batch in batches]
+            for name, value in sampling_metrics(trained, self.accelerator.gather).items():
+                self._metrics["train"][f"trained_rows/{name}"].append(value)
 
     def _compute_loss(self, model: Any, inputs: Rows) -> Tensor:
         """TRL's loss, from a mean over the rows at hand to one over the rows of the whole optimizer step."""
         loss: Tensor = super()._compute_loss(model, inputs)
-        return loss * inputs["loss_scale"].to(loss.device) if self.model.training else loss
+        if not self.model.training:
+            return loss
+        if self._may_skip:
+            self._log_trained_rows(inputs)
+        return loss * inputs["loss_scale"].to(loss.device)
+
+    def _log_trained_rows(self, inputs: Rows) -> None:
+        """What TRL has just logged of the rows at hand: clip ratios become those of all rows, others get their name."""
+        metrics = self._metrics["train"]
+        for name in ("entropy", "vespo/phi_seq_mean"):  # of rows that were left out nobody knows them
+            if name in metrics:
+                metrics[f"trained_rows/{name}"] += metrics.pop(name)
+        if "clip_sizes" not in inputs:
+            return
+        mask_NT = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+        log_ratio_NT = self._logps_NT - inputs["old_per_token_logps"]
+        clipped = self._clip_range.clipped(log_ratio_NT, inputs["advantages"], mask_NT)
+        self._clip_log.add(inputs["part"], *clipped, self._clip_range.sizes(mask_NT))
+        two_sided = self.loss_type in TWO_SIDED
+        names = {f"clip_ratio/{name}": name for name in NAMES} if two_sided else {"cispo_clip_ratio": "high_mean"}
+        for name in names:
+            metrics[name].pop()
+        if (self._step + 1) % self.args.gradient_accumulation_steps == 0:  # the optimizer step's last micro-batch
+            size_B, trained_B = inputs["clip_sizes"]
+            found = self._clip_log.take(size_B, size_B == trained_B, self.accelerator.gather)
+            for name, column in names.items():
+                metrics[name] += found[column]
 
     # --- logs and checkpoints ---------------------------------------------------------------------------------------
 
@@ -484,10 +577,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             for name in SAMPLING:  # of no log-probabilities yet
                 del self._metrics["train"][name][-1]
         elif ratio is not None and self.accelerator.num_processes > 1:
-            mask = rows["completion_mask"] * rows.get("tool_mask", 1)
-            named = rows["old_per_token_logps"], rows["sampling_per_token_logps"], ratio, mask
-            true = [value[: self._true_rows] for value in named]
-            for name, value in sampling_metrics(*true, self.accelerator.gather).items():
+            true = _scored(rows | {"importance_sampling_ratio": ratio}, slice(self._true_rows))
+            for name, value in sampling_metrics([true], self.accelerator.gather).items():
                 self._metrics["train"][name][-1] = value
 
     def _repair_logs(self, advantage_N: Tensor, flat_N: Tensor, waves: int) -> None:
@@ -501,6 +592,10 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """TRL's, then the allocator's state and the ledger's as its last file."""
+        if self._view is not None:  # the policy is behind what allocator and ledger know
+            logger.warning("a checkpoint was asked for inside round %d: it is taken at its end", self._view.index)
+            self._waiting.asked.add("should_save")
+            return
         folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
@@ -527,6 +622,12 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             return
         with checkpoint.reading(Path(folder)):
             super()._load_optimizer_and_scheduler(folder)
+        rounds, inside = divmod(self.state.global_step, self.steps_per_round)
+        if inside:
+            raise StateError(
+                f"checkpoint {folder} was taken inside a round: after {inside} of the {self.steps_per_round} optimizer "
+                f"steps of round {rounds}, whose responses it does not hold; go on from another one"
+            )
         checkpoint.load(Path(folder), self.allocator, self.ledger)
 
     def _load_scaler(self, folder: str | None) -> None:
@@ -545,6 +646,17 @@ def _rows_of(view: RoundView, responses_per_unit: int) -> tuple[Tensor, Tensor]:
     prompts = np.concatenate([wave.allocation.prompts for wave in view.waves])
     responses = np.concatenate([wave.allocation.units for wave in view.waves]) * responses_per_unit
     return torch.from_numpy(np.repeat(view.trained, responses)), torch.from_numpy(np.repeat(prompts, responses))
+
+
+def _counted(rows: Rows) -> Tensor:
+    """Which tokens of the completions count in the loss."""
+    return rows["completion_mask"] * rows.get("tool_mask", 1)
+
+
+def _scored(rows: Rows, chosen: Any) -> tuple[Tensor, ...]:
+    """What ``sampling_metrics`` wants of the chosen rows."""
+    names = "old_per_token_logps", "sampling_per_token_logps", "importance_sampling_ratio"
+    return (*(rows[name][chosen] for name in names), _counted(rows)[chosen])
 
 
 @contextmanager

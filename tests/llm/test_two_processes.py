@@ -132,6 +132,7 @@ def sometimes_none(completions, **_):
 # Sizes of the problem, then what else is asked for. Rows do not divide evenly where g is odd.
 UNEVEN = {"responses_per_unit": 3, "max_units": 2, "capacity": 7, "budget": 63, "num_rounds": 10}
 EVEN = {"max_units": 2, "capacity": 8, "budget": 63, "num_rounds": 10}
+SHORT = UNEVEN | {"budget": 28, "num_rounds": 4}
 SINGLE = {"responses_per_unit": 1, "max_units": 3, "capacity": 8, "budget": 56, "num_rounds": 7}
 SCENARIOS = {
     "cero, grpo, even": ("cero", EVEN, {"loss_type": "grpo"}),
@@ -155,9 +156,19 @@ SCENARIOS = {
         {"trainer": Wordy, "reward": no_fillers, "on_bad_reward": "error"},
     ),
     "scheduled, vllm": ("scheduled", SINGLE, {"trainer": WithEngine, "use_vllm": True}),
+    "cero, vllm, all rows": (
+        "cero",
+        SHORT,
+        {"trainer": WithEngine, "use_vllm": True, "skip_zero_advantage": False, "num_iterations": 2},
+    ),
+    "cero, two iterations": ("cero", SHORT, {"loss_type": "grpo", "num_iterations": 2, "micro_batches": 2}),
+    "cero, two steps": ("cero", SHORT, {"loss_type": "dapo", "micro_batches": 2, "steps_per_generation": 4}),
+    **{
+        f"cero, {loss}": ("cero", SHORT, {"loss_type": loss}) for loss in ("dr_grpo", "sapo", "luspo", "cispo", "vespo")
+    },
 }
 RESUMED = ("cero, dapo, uneven", "cero, dapo, adamw")
-SHARES = ("step_time", "loss", "entropy", "clip_ratio", "profiling")  # what is of a process, or of a micro-batch
+SHARES = ("step_time", "loss", "profiling")  # what is of a process, or of a micro-batch
 TABLES = ("prompt", "completion", "advantages")
 
 
@@ -172,7 +183,7 @@ def trainer_of(scenario, folder, rounds):
     given = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0, "num_generations": 2} | given
     return given.pop("trainer", Scripted)(
         small_model(), given.pop("reward", digits),
-        config(folder, per_device_train_batch_size=36 // processes // micro_batches,
+        config(folder, per_device_train_batch_size=36 // processes // given.get("steps_per_generation", micro_batches),
                gradient_accumulation_steps=micro_batches, **given),
         pool(), allocator=allocator, processing_class=tiny_tokenizer(), on_round=rounds, **own,
     )  # fmt: skip
