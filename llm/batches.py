@@ -52,8 +52,8 @@ def pick(rows: Rows, index_N: Tensor) -> Rows:
     if bool(filler_N.any()):
         picked["completion_mask"] = picked["completion_mask"].masked_fill(filler_N[:, None], 0)
         picked["advantages"] = picked["advantages"].masked_fill(filler_N, 0.0)
-        if "part" in picked:
-            picked["part"] = picked["part"].masked_fill(filler_N, -1)
+        if "slot" in picked:
+            picked["slot"] = picked["slot"].masked_fill(filler_N, -1)
     return picked
 
 

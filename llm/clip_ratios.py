@@ -41,6 +41,19 @@ class ClipRange:
         """float [N]: what of a row can be clipped, its tokens or itself."""
         return torch.ones(len(mask_NT)) if self.by_sequence else mask_NT.sum(1).float().cpu()
 
+    def sizes_of_parts(self, token_N: Tensor, slot_N: Tensor, trained: Tensor, slots: int) -> Tensor:
+        """float32 [2, slots]: of each of the round's micro-batches, what can be clipped, and what of it is trained on.
+
+        Args:
+            token_N: int64, tokens of each of the round's responses that count.
+            slot_N: int64, its micro-batch, -1 for none.
+            trained: int64, the responses that are trained on.
+            slots: number of micro-batches.
+        """
+        size_N = torch.ones(len(token_N)) if self.by_sequence else token_N.float()
+        in_some = torch.nonzero(slot_N >= 0).flatten()
+        return torch.stack([torch.bincount(slot_N[rows], size_N[rows], slots) for rows in (in_some, trained)])
+
     def clipped(self, log_ratio_NT: Tensor, advantage_N: Tensor, mask_NT: Tensor) -> tuple[Tensor, Tensor]:
         """float [N] each: how much of a row is clipped below and above."""
         if self.by_sequence:

@@ -2,92 +2,64 @@
 
 The rows that are left out, those of groups that teach nothing, are spread unevenly over the processes that generated
 them; the fullest process would let the others wait. Axis suffixes: _N responses of the round over all processes, _K
-rows of a step, _S optimizer steps, _P processes, _W rows of a process in a step, _B TRL's micro-batches of a step.
+rows of a step, _S optimizer steps, _P processes, _W rows of a process in a step.
 """
 
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from llm.batches import deal, worth_training
 
-NOBODY = -1  # no row
+NOBODY = -1  # in a plan: no row
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Of a round, the same in all processes.
-
-    Attributes:
-        rows_SPW: int64, the rows that each process trains on in each step, then -1. In a step no process has more than
-            its even share, rounded up.
-        batch_N: int64, the micro-batch of the round in which TRL would have a row; -1 for one that is not trained on.
-        parts: B.
-    """
-
-    rows_SPW: Tensor
-    batch_N: Tensor
-    parts: int
-
-    @classmethod
-    def empty(cls, num_rows: int, trained: int, steps: int, processes: int, parts: int) -> Plan:
-        """Of the shape of every plan for so many rows, with nobody in it."""
-        width = -(-len(deal(torch.arange(trained), steps)[0]) // processes)
-        return cls(torch.full((steps, processes, width), NOBODY), torch.full((num_rows,), NOBODY), parts)
-
-    @property
-    def part_N(self) -> Tensor:
-        """int64: a row's micro-batch among those of its step; -1 for none."""
-        return torch.where(self.batch_N < 0, NOBODY, self.batch_N % self.parts)
-
-    @property
-    def widest_S(self) -> list[int]:
-        """Rows of the fullest process."""
-        widest: list[int] = (self.rows_SPW != NOBODY).sum(-1).amax(-1).tolist()
-        return widest
-
-    @property
-    def total_S(self) -> list[int]:
-        """Rows over all processes, those that are left out among them."""
-        steps = len(self.rows_SPW)
-        total: list[int] = torch.bincount(self.batch_N[self.batch_N >= 0] // self.parts, minlength=steps).tolist()
-        return total
-
-    def sums(self, value_N: Tensor) -> Tensor:
-        """float32 [S, 2, B]: a value summed over all rows, and over those that are not left out."""
-        all_of_them = torch.nonzero(self.batch_N >= 0).flatten()
-        kept = self.rows_SPW[self.rows_SPW != NOBODY]
-        shape = len(self.rows_SPW), self.parts
-        sums = [
-            torch.bincount(self.batch_N[rows], value_N[rows].double(), shape[0] * shape[1]).view(shape)
-            for rows in (all_of_them, kept)
-        ]
-        return torch.stack(sums, 1).float()
+def rows_of_steps(rows: int, steps: int) -> list[int]:
+    """How many of the round's rows each optimizer step gets, those that are left out among them."""
+    return [len(share) for share in deal(torch.arange(rows), steps)]
 
 
-def dealt(
-    order: Tensor, advantage_N: Tensor, tokens_N: Tensor, steps: int, processes: int, parts: int, leave_out: bool
-) -> Plan:
+def empty_plan(rows: int, steps: int, processes: int) -> Tensor:
+    """int64 [S, P, W] with nobody in it, of the shape of every plan for so many rows."""
+    return torch.full((steps, processes, -(-max(rows_of_steps(rows, steps)) // processes)), NOBODY)
+
+
+def dealt(order: Tensor, advantage_N: Tensor, tokens_N: Tensor, steps: int, processes: int, leave_out: bool) -> Tensor:
     """The plan of a round.
 
     Args:
         order: the rows to train on, shuffled.
         advantage_N, tokens_N: of every row; tokens of prompt and response together.
-        steps, processes, parts: S, P and B.
+        steps, processes: S and P.
         leave_out: leave out rows without an advantage.
+
+    Returns:
+        int64 [S, P, W]: rows, then -1. In a step no process has more than its even share, rounded up.
     """
-    plan = Plan.empty(len(advantage_N), len(order), steps, processes, parts)
+    plan = empty_plan(len(order), steps, processes)
     for step, share in enumerate(deal(order, steps)):
-        for part, chunk in enumerate(deal(share, parts)):
-            plan.batch_N[chunk] = step * parts + part
         kept = worth_training(share, advantage_N) if leave_out else share
         for process, rows in enumerate(balanced(kept, tokens_N, processes)):
-            plan.rows_SPW[step, process, : len(rows)] = torch.tensor(rows, dtype=torch.int64)
+            plan[step, process, : len(rows)] = torch.tensor(rows, dtype=torch.int64)
     return plan
+
+
+def slots(order: Tensor, steps: int, parts: int, rows: int) -> Tensor:
+    """int64 [N]: in which of the round's ``steps * parts`` micro-batches TRL would have a row; -1 for rows of none."""
+    slot_N = torch.full((rows,), NOBODY)
+    for step, share in enumerate(deal(order, steps)):
+        for part, chunk in enumerate(deal(share, parts)):
+            slot_N[chunk] = step * parts + part
+    return slot_N
+
+
+def widths(plan: Tensor) -> list[int]:
+    """Of each step the rows of its fullest process."""
+    widest: list[int] = (plan != NOBODY).sum(-1).amax(-1).tolist()
+    return widest
 
 
 def balanced(row_K: Tensor, tokens_N: Tensor, processes: int) -> list[list[int]]:

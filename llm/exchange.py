@@ -15,13 +15,12 @@ from torch.nn.functional import pad
 from llm.batches import PROMPT, Rows, per_token
 from llm.dealing import NOBODY
 from llm.layout import Layout, local_rows
-from llm.rollout_log import Sizes
 
 Gather = Callable[[Tensor], Tensor]  # tensors of one shape in each process, put together along the first axis
 
 
 def exchanged(
-    rows: Rows, layouts: Sequence[Layout], process: int, plan_SPW: Tensor, sizes: Sizes, gather: Gather
+    rows: Rows, layouts: Sequence[Layout], process: int, plan: Tensor, sizes: tuple[int, int], gather: Gather
 ) -> tuple[Rows, Tensor]:
     """The rows that a process trains on, and where.
 
@@ -29,26 +28,25 @@ def exchanged(
         rows: generated here.
         layouts: of the round's waves.
         process: this one.
-        plan_SPW: the rows of each process in each step, -1 for none; the same in all.
-        sizes: of all rows.
+        plan: int64 [S, P, W], the rows of each process in each step; the same in all.
+        sizes: tokens of the longest prompt and of the longest response among the plan's rows.
         gather: over processes.
 
     Returns:
         the rows; int64 [S, W], index of the plan's rows among them, -1 for none.
     """
-    processes = plan_SPW.size(1)
+    processes = plan.size(1)
     if processes == 1:  # they are all here, in their places
-        return rows, plan_SPW[:, 0]
-    used = torch.unique(plan_SPW[plan_SPW != NOBODY])
-    longest = int(sizes.prompt_N[used].max()), max(int(sizes.response_N[used].max()), 2)  # 2: see ``trim``
+        return rows, plan[:, 0]
+    used = torch.unique(plan[plan != NOBODY])
     owner_N, index_N = owners(layouts, processes)
     sent_P = [used[owner_N[used] == owner] for owner in range(processes)]
     most = max(map(len, sent_P))
-    table = {key: gather(_parcel(rows, key, index_N[sent_P[process]], most, longest)) for key in sorted(rows)}
+    table = {key: gather(_parcel(rows, key, index_N[sent_P[process]], most, sizes)) for key in sorted(rows)}
     slot_N = torch.full((len(owner_N),), NOBODY)  # where a row lies in the table
     for owner, sent in enumerate(sent_P):
         slot_N[sent] = owner * most + torch.arange(len(sent))
-    mine = plan_SPW[:, process]
+    mine = plan[:, process]
     own = torch.unique(mine[mine != NOBODY])
     own = own if len(own) else used[:1]  # something for fillers to stand on
     place_N = torch.full_like(slot_N, NOBODY)
@@ -69,13 +67,13 @@ def owners(layouts: Sequence[Layout], processes: int) -> tuple[Tensor, Tensor]:
     return owner_N, index_N
 
 
-def _parcel(rows: Rows, key: str, index: Tensor, most: int, longest: tuple[int, int]) -> Tensor:
+def _parcel(rows: Rows, key: str, index: Tensor, most: int, sizes: tuple[int, int]) -> Tensor:
     """A column of the rows at ``index``, of one shape in all processes; whole numbers travel in 4 bytes."""
     value = rows[key][index.to(rows[key].device)]
     if key in PROMPT:
-        value = _columns(value, longest[0], left=True)
+        value = _columns(value, sizes[0], left=True)
     elif per_token(key):
-        value = _columns(value, longest[1])
+        value = _columns(value, sizes[1])
     value = pad(value, (0, 0) * (value.dim() - 1) + (0, most - len(value)))
     return value.to(torch.int32) if value.dtype == torch.int64 else value
 

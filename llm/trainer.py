@@ -11,7 +11,7 @@ import copy
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,7 @@ from llm.checkpoint_files import writing
 from llm.clip_ratios import NAMES, TWO_SIDED, ClipLog, ClipRange
 from llm.clock import Clock, rounds_of_epoch
 from llm.compatibility import check_settings, check_unused, default_args, steps_per_round
-from llm.dealing import Plan, dealt
+from llm.dealing import NOBODY, dealt, empty_plan, rows_of_steps, slots, widths
 from llm.exchange import exchanged
 from llm.feedback import wave_feedback
 from llm.importance import importance_ratio
@@ -128,10 +128,10 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             self.args.delta,
             self.importance_sampling_level == "sequence",
         )
+        self._clip_log, self._waiting = ClipLog(), Waiting()
         self._agreement: Agreement | None = None
         if self.accelerator.num_processes > 1:
             self._agreement = Agreement(allocator.problem, self.train_dataset, self._gathered)
-        self._clip_log, self._waiting = ClipLog(), Waiting()
         self._micro_batches: list[Rows | None] = []
         self._view: RoundView | None = None
         self._rewards_NF = torch.empty(0)  # of the last wave, over all processes
@@ -427,55 +427,70 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         place_N = local_rows(layouts, self.accelerator.process_index)  # -1: a filler
         local_N = advantage_N[place_N.clamp(min=0)].masked_fill(place_N < 0, 0.0)
         rows["advantages"] = local_N.to(self.accelerator.device)
-        plan = self._plan(torch.nonzero(trained_N).flatten(), advantage_N, sizes)
-        rows["part"] = torch.where(place_N < 0, -1, plan.part_N[place_N.clamp(min=0)])
-        mine, index_SW = exchanged(
-            rows, layouts, self.accelerator.process_index, plan.rows_SPW, sizes, self.accelerator.gather
-        )
+        candidates = torch.nonzero(trained_N).flatten()
+        plan, slot_N = self._plan(candidates, advantage_N, sizes)
+        rows["slot"] = slot_N[place_N.clamp(min=0)].masked_fill(place_N < 0, NOBODY).to(self.accelerator.device)
+        used = plan[plan != NOBODY]
+        longest = int(sizes.prompt_N[used].max()), max(int(sizes.response_N[used].max()), 2)  # 2: see ``trim``
+        mine, index = exchanged(rows, layouts, self.accelerator.process_index, plan, longest, self.accelerator.gather)
         counted_N = sizes.made_N * (sizes.ended_N | (not self.mask_truncated_completions))
-        return self._micro_batches_of(mine, index_SW, plan, counted_N)
+        clip_sizes = self._clip_range.sizes_of_parts(counted_N, slot_N, used, self.args.steps_per_generation)
+        clip_sizes_S = clip_sizes.view(2, len(plan), -1).unbind(1)
+        return self._micro_batches_of(
+            mine, index, widths(plan), len(candidates), int(counted_N[candidates].sum()), clip_sizes_S
+        )
 
-    def _plan(self, candidates: Tensor, advantage_N: Tensor, sizes: Sizes) -> Plan:
-        """Which process trains on which rows in which optimizer step; the first process decides for all."""
-        accumulation, processes = self.args.gradient_accumulation_steps, self.accelerator.num_processes
-        shape = self.args.steps_per_generation // accumulation, processes, accumulation
+    def _plan(self, candidates: Tensor, advantage_N: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
+        """The rows of each process in each optimizer step; the first process decides for all.
+
+        Returns:
+            int64 [S, P, W], see ``llm.dealing``; int64 [N], in which of the round's micro-batches TRL would have a row.
+        """
+        steps = self.args.steps_per_generation // self.args.gradient_accumulation_steps
+        processes, device = self.accelerator.num_processes, self.accelerator.device
+        plan, slot_N = empty_plan(len(candidates), steps, processes), torch.full((len(advantage_N),), NOBODY)
         if self.accelerator.process_index == 0:
             order = shuffle_sequence_dict({"row": candidates})["row"]  # TRL's own shuffle: the same draw as stock
-            plan = dealt(order, advantage_N, sizes.prompt_N + sizes.response_N, *shape, self._may_skip)
-        else:
-            plan = Plan.empty(len(advantage_N), len(candidates), *shape)
-        if processes == 1:
-            return plan
-        device = self.accelerator.device
-        return Plan(broadcast(plan.rows_SPW.to(device)).cpu(), broadcast(plan.batch_N.to(device)).cpu(), accumulation)
+            tokens_N = sizes.prompt_N + sizes.response_N
+            plan = dealt(order, advantage_N, tokens_N, steps, processes, self._may_skip)
+            slot_N = slots(order, steps, self.args.gradient_accumulation_steps, len(advantage_N))
+        return (
+            (broadcast(plan.to(device)).cpu(), broadcast(slot_N.to(device)).cpu()) if processes > 1 else (plan, slot_N)
+        )
 
-    def _micro_batches_of(self, rows: Rows, index_SW: Tensor, plan: Plan, counted_N: Tensor) -> list[Rows | None]:
+    def _micro_batches_of(
+        self,
+        rows: Rows,
+        index_SW: Tensor,
+        widest_S: list[int],
+        total: int,
+        tokens: int,
+        clip_sizes_S: Sequence[Tensor],
+    ) -> list[Rows | None]:
         """Cut a process's rows of each optimizer step; None where nothing is left to do.
 
         Args:
             rows: of this process.
             index_SW: which of them are of each step; -1 for a filler.
-            plan: of all processes.
-            counted_N: of each of the round's rows, the tokens that count in the loss.
+            widest_S: how many each process has, with fillers.
+            total, tokens: of the whole round over all processes, rows that are left out and all.
+            clip_sizes_S: see ``ClipRange.sizes_of_parts``.
         """
         accumulation, size = self.args.gradient_accumulation_steps, self.args.per_device_train_batch_size
         processes, scores = self.accelerator.num_processes, "old_per_token_logps" in rows
         if self._may_skip:
             rows.pop("old_per_token_logps", None)
-        tokens = int(counted_N[plan.batch_N >= 0].sum())
-        clip_sizes: list[Rows] = [{} for _ in index_SW]
-        if self._may_skip and self._clip_range.known and scores:
-            clippable_N = torch.ones_like(counted_N) if self._clip_range.by_sequence else counted_N
-            clip_sizes = [{"clip_sizes": both} for both in plan.sums(clippable_N)]
         micro_batches: list[Rows | None] = []
-        for index, widest, total, sizes in zip(index_SW, plan.widest_S, plan.total_S, clip_sizes, strict=True):
+        for index, widest, rows_of_step, clip_sizes in zip(
+            index_SW, widest_S, rows_of_steps(total, len(index_SW)), clip_sizes_S, strict=True
+        ):
             count = min(-(-widest // size), accumulation)
             micro_batches += [None] * (accumulation - count)  # first: processes exchange gradients in the last one
             for chunk in deal(index[:widest], count) if count else []:
-                batch = trim(pick(rows, chunk)) | sizes
+                batch = trim(pick(rows, chunk)) | {"clip_sizes": clip_sizes}
                 batch["num_items_in_batch"] = torch.tensor(tokens, device=self.accelerator.device)
                 batch["loss_scale"] = torch.tensor(1.0)
-                share = len(chunk) * accumulation * processes / total
+                share = len(chunk) * accumulation * processes / rows_of_step
                 if self.loss_type in _ROW_LOSSES:  # from a mean over the micro-batch to one over the step's rows
                     batch["loss_scale"] = torch.tensor(share)
                 elif self.loss_type == "bnpo":
@@ -527,17 +542,19 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         for name in ("entropy", "vespo/phi_seq_mean"):  # of rows that were left out nobody knows them
             if name in metrics:
                 metrics[f"trained_rows/{name}"] += metrics.pop(name)
-        if "clip_sizes" not in inputs:
+        if not self._clip_range.known or "old_per_token_logps" not in inputs:  # not logged, or nothing is clipped
             return
         mask_NT = inputs["completion_mask"] * inputs.get("tool_mask", 1)
         log_ratio_NT = self._logps_NT - inputs["old_per_token_logps"]
         clipped = self._clip_range.clipped(log_ratio_NT, inputs["advantages"], mask_NT)
-        self._clip_log.add(inputs["part"], *clipped, self._clip_range.sizes(mask_NT))
+        parts = self.args.gradient_accumulation_steps
+        part_N = torch.where(inputs["slot"] == NOBODY, NOBODY, inputs["slot"] % parts)
+        self._clip_log.add(part_N, *clipped, self._clip_range.sizes(mask_NT))
         two_sided = self.loss_type in TWO_SIDED
         names = {f"clip_ratio/{name}": name for name in NAMES} if two_sided else {"cispo_clip_ratio": "high_mean"}
         for name in names:
             metrics[name].pop()
-        if (self._step + 1) % self.args.gradient_accumulation_steps == 0:  # the optimizer step's last micro-batch
+        if (self._step + 1) % parts == 0:  # the optimizer step's last micro-batch
             size_B, trained_B = inputs["clip_sizes"]
             found = self._clip_log.take(size_B, size_B == trained_B, self.accelerator.gather)
             for name, column in names.items():
