@@ -34,11 +34,17 @@ def join(waves: Sequence[Rows], pad_token: int) -> Rows:
             fill = pad_token if key in ("prompt_ids", "completion_ids") else 0
             if key in _PROMPT:
                 value = pad(value, (prompt - value.size(1), 0), value=fill)
-            elif value.dim() == 2 and value.size(1) == rows["completion_ids"].size(1):
+            elif all(_is_per_token(wave, key) for wave in waves):
                 value = pad(value, (0, completion - value.size(1)), value=fill)
             parts.append(value)
         joined[key] = torch.cat(parts)
     return joined
+
+
+def _is_per_token(rows: Rows, key: str) -> bool:
+    """A column a row is one too where all responses have one token: ask each wave."""
+    value = rows[key]
+    return value.dim() == 2 and value.size(1) == rows["completion_ids"].size(1)
 
 
 def pick(rows: Rows, index_N: Tensor) -> Rows:

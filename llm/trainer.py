@@ -38,6 +38,7 @@ from llm.compatibility import check_settings, steps_per_round
 from llm.feedback import wave_feedback
 from llm.layout import Layout, local_rows
 from llm.rewards import guarded
+from llm.sharding import check_sharding
 from llm.time_limit import check_thread
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         check_thread(reward_seconds)
         reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
+        kind = str(self.accelerator.distributed_type.value)  # what accelerate came to, whoever asked for it
+        check_sharding(kind, args, allocator.problem, self.accelerator.num_processes)
         self.num_generations = 1  # one row a response in every engine; groups are ours
         self._feedback_column = self._column_of(feedback_reward)
         self._may_skip = (
