@@ -57,12 +57,18 @@ def pick(rows: Rows, index_N: Tensor) -> Rows:
     return picked
 
 
-def trim(rows: Rows) -> Rows:
-    """Without the columns that are padding in every row; at least one of each part stays."""
-    width = rows["completion_ids"].size(1)
-    first = int(rows["prompt_mask"].any(0).int().argmax())
+def trim(rows: Rows, multiple: int | None = None) -> Rows:
+    """Without the columns that are padding in every row; at least one of each part stays.
+
+    Args:
+        rows: whose widths are multiples of ``multiple`` where one is given (TRL's ``pad_to_multiple_of``).
+        multiple: that the widths stay multiples of.
+    """
+    step = multiple or 1
+    prompt, width = rows["prompt_ids"].size(1), rows["completion_ids"].size(1)
+    first = int(rows["prompt_mask"].any(0).int().argmax()) // step * step
     used = rows["completion_mask"].any(0).nonzero()
-    last = int(used[-1]) + 1 if used.numel() else 1
+    last = -(-(int(used[-1]) + 1 if used.numel() else 1) // step) * step
     trimmed = {}
     for key, value in rows.items():
         if key in _PROMPT:

@@ -37,6 +37,7 @@ from llm.checkpoint_files import reading, writing
 from llm.compatibility import check_settings, steps_per_round
 from llm.feedback import wave_feedback
 from llm.layout import Layout, local_rows
+from llm.precision import warn_of_lost_steps
 from llm.rewards import guarded
 from llm.sharding import check_sharding
 from llm.time_limit import check_thread
@@ -105,6 +106,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
         kind = str(self.accelerator.distributed_type.value)  # what accelerate came to, whoever asked for it
         check_sharding(kind, args, allocator.problem, self.accelerator.num_processes)
+        warn_of_lost_steps(self)
         self.num_generations = 1  # one row a response in every engine; groups are ours
         self._feedback_column = self._column_of(feedback_reward)
         self._may_skip = (
@@ -117,6 +119,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._true_rows = 0  # and of this process
         self._lengths = torch.empty(0)
         self._step_ended = 0.0
+        self._moved = False  # whether this optimizer step has a gradient
         self.add_callback(_RoundEnd(self))
 
     def _column_of(self, name: str | None) -> int | None:
@@ -146,6 +149,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             self._step += 1
             loss = torch.zeros((), device=self.accelerator.device)
         else:
+            self._moved = True
             loss = super().training_step(model, batch, num_items_in_batch)
         self._step_ended = time.perf_counter()
         if self._view is not None:
@@ -195,6 +199,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     def close_round(self, control: Any) -> None:
         """After an optimizer step: where it was the round's last, report the round; stop when the budget is spent."""
+        if not self._moved and self._last_loaded_step == self.state.global_step - 1:
+            self._last_loaded_step = self.state.global_step  # no update: vLLM still has these weights
+        self._moved = False
         view = self._view
         if view is None or self.state.global_step % self.steps_per_round:
             return
@@ -236,12 +243,21 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         return ids, None if logps is None else [*logps, *([0.0] for _ in range(fillers))]
 
     def _generate_nothing(self) -> tuple[list[list[int]], list[list[float]] | None]:
-        """All rows here are fillers; the process still takes part in the exchange of weights with vLLM."""
+        """All rows here are fillers; the process still takes part in the exchange of weights with vLLM.
+
+        It syncs where the others do: after an update, and whenever vLLM has thrown its weights away to sleep.
+        """
         if not self.use_vllm:
             return [], None
-        if self.state.global_step != self._last_loaded_step:
-            self.vllm_generation.sync_weights()
+        engine = self.vllm_generation
+        sleepy = engine.mode == "colocate" and engine.enable_sleep_mode
+        if self.state.global_step != self._last_loaded_step or (sleepy and engine._llm_weights_sleeping):
+            engine.sync_weights()
             self._last_loaded_step = self.state.global_step
+        if sleepy and not engine._llm_weights_sleeping:  # wakes all of it first, as where something is generated
+            engine.llm.wake_up(tags=["kv_cache"])
+            engine.llm.sleep(level=2)
+            engine._llm_weights_sleeping = True
         return [], []
 
     def generate_with_vllm(self, prompts: list[list[int]], temperature: float, max_new_tokens: int) -> list[list[int]]:
