@@ -57,15 +57,20 @@ def pick(rows: Rows, index_N: Tensor) -> Rows:
     return picked
 
 
-def trim(rows: Rows) -> Rows:
+def trim(rows: Rows, multiple: int | None = None) -> Rows:
     """Without the columns that are padding in every row.
 
     At least one of the prompts stays, and two of the completions: TRL takes what has one column for one value a row,
     and would then count fillers.
+
+    Args:
+        rows: whose widths are multiples of ``multiple`` where one is given (TRL's ``pad_to_multiple_of``).
+        multiple: that the widths stay multiples of.
     """
-    first = int(rows["prompt_mask"].any(0).int().argmax())
+    step = multiple or 1
+    first = int(rows["prompt_mask"].any(0).int().argmax()) // step * step
     used = rows["completion_mask"].any(0).nonzero()
-    last = max(int(used[-1]) + 1 if used.numel() else 0, 2)
+    last = -(-max(int(used[-1]) + 1 if used.numel() else 0, 2) // step) * step
     trimmed = {}
     for key, value in rows.items():
         if key in PROMPT:

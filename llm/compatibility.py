@@ -12,6 +12,7 @@ from trl.trainer.utils import get_config_model_id
 
 from cerolab import AllocationProblem, Allocator
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from llm.sharding import check_sharding, sharding
 
 TRL_VERSION = "1.16"  # llm.trainer overrides internals of this minor version
 _REFUSED = {
@@ -89,8 +90,11 @@ def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
         InvalidValueError: a setting that does not fit the problem.
         CerolabError: a feature that has no meaning here.
     """
-    if args.deepspeed:
-        raise CerolabError("deepspeed cannot be used with AllocatedGRPOTrainer: a round may make no update; use FSDP")
+    if args.mixed_precision == "fp16":  # or the launcher's --mixed_precision
+        raise InvalidValueError(
+            "fp16", True, "scales the loss, and its scaler fails in a round without an update", "set bf16=True instead"
+        )
+    check_sharding(sharding(args), args, problem, args.world_size)
     _check_sizes(args, problem)
 
 
@@ -139,13 +143,4 @@ def _check_sizes(args: GRPOConfig, problem: AllocationProblem) -> None:
             args.max_steps,
             f"is not num_rounds * {steps} = {problem.num_rounds * steps} optimizer steps",
             "leave it out",
-        )
-    uneven = problem.responses_per_unit % processes
-    whole = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
-    if uneven and (whole or args.fsdp):
-        raise InvalidValueError(
-            "responses_per_unit",
-            problem.responses_per_unit,
-            f"is no multiple of the {processes} processes, which generate together here",
-            "use vLLM colocate with tensor_parallel_size=1, or another number of processes",
         )

@@ -45,9 +45,11 @@ from llm.exchange import exchanged
 from llm.feedback import wave_feedback
 from llm.importance import importance_ratio
 from llm.layout import Layout, local_rows
+from llm.precision import warn_of_lost_steps
 from llm.rewards import guarded
 from llm.rollout_log import SAMPLING, Sizes, length_metrics, sampling_metrics
 from llm.serialization import know_numbered_cpus
+from llm.sharding import check_sharding
 from llm.time_limit import check_thread
 from llm.waiting import Waiting
 
@@ -118,6 +120,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         if reward_funcs is not None:
             reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
+        kind = str(self.accelerator.distributed_type.value)  # what accelerate came to, whoever asked for it
+        check_sharding(kind, args, allocator.problem, self.accelerator.num_processes)
+        warn_of_lost_steps(self)
         self.num_generations = 1  # one row a response in every engine; groups are ours
         self._feedback_column = self._column_of(feedback_reward)
         self._may_skip = skip_zero_advantage and self._may_skip_rows()
@@ -140,6 +145,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._sizes = Sizes(*torch.empty(4, 0))  # of its responses, over all processes
         self._logps_NT = torch.empty(0)
         self._step_ended = 0.0
+        self._moved = False  # whether this optimizer step has a gradient
         self.add_callback(_RoundEnd(self))
 
     def _column_of(self, name: str | None) -> int | None:
@@ -199,6 +205,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                 self._metrics["train"]["step_time"].append(self._current_train_step_time)
                 self._current_train_step_time = 0.0
         else:
+            self._moved = True
             loss = super().training_step(model, batch, num_items_in_batch)
         self._step_ended = time.perf_counter()
         if self._view is not None:
@@ -253,6 +260,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     def close_round(self, control: Any) -> None:
         """After an optimizer step: where it was the round's last, report the round; stop when the budget is spent."""
+        if not self._moved and self._last_loaded_step == self.state.global_step - 1:
+            self._last_loaded_step = self.state.global_step  # no update: vLLM still has these weights
+        self._moved = False
         view = self._view
         if view is None or self.state.global_step % self.steps_per_round:
             return
@@ -350,12 +360,21 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         return ids, None if logps is None else [*logps, *([0.0] for _ in range(fillers))]
 
     def _generate_nothing(self) -> tuple[list[list[int]], list[list[float]] | None]:
-        """All rows here are fillers; the process still takes part in the exchange of weights with vLLM."""
+        """All rows here are fillers; the process still takes part in the exchange of weights with vLLM.
+
+        It syncs where the others do: after an update, and whenever vLLM has thrown its weights away to sleep.
+        """
         if not self.use_vllm:
             return [], None
-        if self.state.global_step != self._last_loaded_step:
-            self.vllm_generation.sync_weights()
+        engine = self.vllm_generation
+        sleepy = engine.mode == "colocate" and engine.enable_sleep_mode
+        if self.state.global_step != self._last_loaded_step or (sleepy and engine._llm_weights_sleeping):
+            engine.sync_weights()
             self._last_loaded_step = self.state.global_step
+        if sleepy and not engine._llm_weights_sleeping:  # wakes all of it first, as where something is generated
+            engine.llm.wake_up(tags=["kv_cache"])
+            engine.llm.sleep(level=2)
+            engine._llm_weights_sleeping = True
         return [], []
 
     def generate_with_vllm(self, prompts: list[list[int]], temperature: float, max_new_tokens: int) -> list[list[int]]:
@@ -431,7 +450,11 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         plan, slot_N = self._plan(candidates, advantage_N, sizes)
         rows["slot"] = slot_N[place_N.clamp(min=0)].masked_fill(place_N < 0, NOBODY).to(self.accelerator.device)
         used = plan[plan != NOBODY]
-        longest = int(sizes.prompt_N[used].max()), max(int(sizes.response_N[used].max()), 2)  # 2: see ``trim``
+        multiple = self.pad_to_multiple_of or 1
+        longest = (
+            -(-int(sizes.prompt_N[used].max()) // multiple) * multiple,
+            -(-max(int(sizes.response_N[used].max()), 2) // multiple) * multiple,  # 2: see ``trim``
+        )
         mine, index = exchanged(rows, layouts, self.accelerator.process_index, plan, longest, self.accelerator.gather)
         counted_N = sizes.made_N * (sizes.ended_N | (not self.mask_truncated_completions))
         clip_sizes = self._clip_range.sizes_of_parts(counted_N, slot_N, used, self.args.steps_per_generation)
@@ -487,7 +510,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             count = min(-(-widest // size), accumulation)
             micro_batches += [None] * (accumulation - count)  # first: processes exchange gradients in the last one
             for chunk in deal(index[:widest], count) if count else []:
-                batch = trim(pick(rows, chunk)) | {"clip_sizes": clip_sizes}
+                batch = trim(pick(rows, chunk), self.pad_to_multiple_of) | {"clip_sizes": clip_sizes}
                 batch["num_items_in_batch"] = torch.tensor(tokens, device=self.accelerator.device)
                 batch["loss_scale"] = torch.tensor(1.0)
                 share = len(chunk) * accumulation * processes / rows_of_step
