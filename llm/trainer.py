@@ -29,11 +29,11 @@ from trl.trainer import grpo_trainer
 from trl.trainer.utils import shuffle_sequence_dict
 
 from cerolab import Allocator, BudgetLedger, Feedback, Wave
-from cerolab.errors import InvalidValueError, StateError
+from cerolab.errors import StateError
 from cerolab.groups import mixed_groups, whole_groups
 from cerolab.records.rounds import RoundView
 from llm import checkpoint
-from llm.advantages import combined_reward, round_advantages
+from llm.advantages import round_advantages
 from llm.agreement import Agreement
 from llm.batches import Rows, deal, join, pick, trim
 from llm.checkpoint_files import writing
@@ -42,11 +42,12 @@ from llm.clock import Clock, rounds_of_epoch
 from llm.compatibility import check_settings, check_unused, default_args, steps_per_round
 from llm.dealing import NOBODY, dealt, empty_plan, rows_of_steps, slots, widths
 from llm.exchange import exchanged
-from llm.feedback import wave_feedback
+from llm.feedback import FeedbackRule
+from llm.feedback_map import make_map
 from llm.importance import importance_ratio
 from llm.layout import Layout, local_rows
 from llm.precision import warn_of_lost_steps
-from llm.rewards import guarded
+from llm.rewards import guarded, renamed, ungrade_models
 from llm.rollout_log import SAMPLING, Sizes, length_metrics, sampling_metrics
 from llm.serialization import know_numbered_cpus
 from llm.sharding import check_sharding
@@ -72,8 +73,10 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         model, reward_funcs, args, train_dataset, **trl: as ``GRPOTrainer`` takes them.
         allocator: a fresh ``cerolab.make(...)``, over as many prompts as the dataset has rows; with several
             processes, the same one in each.
-        feedback_reward: name of the reward function whose rewards in [0, 1] the allocator learns from; by default
-            the weighted sum of all.
+        feedback_reward: name of the reward function that the allocator learns from; by default the weighted sum of
+            all.
+        feedback_map: how rewards outside [0, 1] become what the allocator learns from: "range", the range seen so far;
+            "rank", ranks among the last rewards; "none", an error. See ``llm.feedback_map``.
         advantage_clip: bound on the size of an advantage; None for none.
         skip_zero_advantage: leave out the rows of groups whose rewards are all the same, where that changes nothing
             but the time: where no term of the loss depends on them (see ``_may_skip_rows``).
@@ -99,6 +102,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         *,
         allocator: Allocator,
         feedback_reward: str | None = None,
+        feedback_map: str = "range",
         advantage_clip: float | None = None,
         skip_zero_advantage: bool = True,
         on_bad_reward: str = "error",
@@ -115,6 +119,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         args.max_steps = allocator.problem.num_rounds * self.steps_per_round
         self._calls_per_round = args.steps_per_generation * args.num_iterations
         self._on_bad_reward, self.on_round, self._advantage_clip = on_bad_reward, on_round, advantage_clip
+        self.feedback_map = make_map(feedback_map)
         check_thread(reward_seconds)
         know_numbered_cpus()
         if reward_funcs is not None:
@@ -124,7 +129,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         check_sharding(kind, args, allocator.problem, self.accelerator.num_processes)
         warn_of_lost_steps(self)
         self.num_generations = 1  # one row a response in every engine; groups are ours
-        self._feedback_column = self._column_of(feedback_reward)
+        self.reward_func_names = renamed(self.reward_funcs, self.reward_func_names)
+        self._rule = FeedbackRule(self.reward_func_names, feedback_reward, self.feedback_map, on_bad_reward)
         self._may_skip = skip_zero_advantage and self._may_skip_rows()
         self._clip_range = ClipRange(
             self.loss_type,
@@ -141,21 +147,13 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._view: RoundView | None = None
         self._rewards_NF = torch.empty(0)  # of the last wave, over all processes
         self._scores_later = False
-        self._true_rows = 0  # rows of the wave here that are no fillers
+        self._wave_rows = 0  # rows of the wave that are no fillers, over all processes
+        self._true_rows = 0  # and of this process
         self._sizes = Sizes(*torch.empty(4, 0))  # of its responses, over all processes
         self._logps_NT = torch.empty(0)
         self._step_ended = 0.0
         self._moved = False  # whether this optimizer step has a gradient
         self.add_callback(_RoundEnd(self))
-
-    def _column_of(self, name: str | None) -> int | None:
-        if name is None:
-            return None
-        if name not in self.reward_func_names:
-            raise InvalidValueError(
-                "feedback_reward", name, "is no reward function", f"name one of {', '.join(self.reward_func_names)}"
-            )
-        return int(self.reward_func_names.index(name))
 
     def _may_skip_rows(self) -> bool:
         """Whether a row without an advantage adds nothing to the loss.
@@ -303,7 +301,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         """Rows of a wave on this process, then rewards [N, F] and sizes [N] of all processes without fillers."""
         process = self.accelerator.process_index
         mine = layout.prompts_of(process)
-        self._true_rows = layout.true_rows_of(process)
+        self._wave_rows, self._true_rows = layout.size, layout.true_rows_of(process)
         examples = {int(prompt): self.train_dataset[int(prompt)] for prompt in np.unique(mine)}
         self._scores_later = self._may_skip
         rows = self._generate_and_score_completions([examples[int(prompt)] for prompt in mine])
@@ -395,7 +393,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids: Any) -> Tensor:
         """TRL's, over all processes, of true rows only; nan for fillers. Kept for the round."""
         if not self.model.training:
-            return super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+            rewards_NF: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+            ungrade_models(rewards_NF, self.reward_funcs, self.reward_func_names, self._on_bad_reward)
+            return rewards_NF
         true = self._true_rows
         shape = len(prompts), len(self.reward_funcs)
         rewards_NF = torch.full(shape, torch.nan, device=self.accelerator.device)
@@ -407,16 +407,16 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         for values in self._pending_extra_logs.values():  # a row's, as TRL gathers them
             values += [None] * (len(prompts) - len(values))
         self._rewards_NF = self.accelerator.gather(rewards_NF)
+        true_NF = self._rewards_NF[: self._wave_rows]
+        ungrade_models(true_NF, self.reward_funcs, self.reward_func_names, self._on_bad_reward)
         return self._rewards_NF
 
     def _feedback(self, layout: Layout, reward_NF: Tensor) -> Feedback:
         """What the allocator is told of a wave."""
-        if self._feedback_column is None:
-            reward_N = combined_reward(reward_NF, self.reward_weights.cpu()).double().numpy()
-        else:
-            reward_N = reward_NF[:, self._feedback_column].double().numpy()
-        self._metrics["train"]["rewards/ungraded"].append(float(np.isnan(reward_N).sum()))
-        return wave_feedback(layout, reward_N, self._on_bad_reward)
+        feedback, numbers = self._rule(layout, reward_NF, self.reward_weights.cpu())
+        for name, value in numbers.items():
+            self._metrics["train"][name].append(value)
+        return feedback
 
     # --- from rows to micro-batches ---------------------------------------------------------------------------------
 
@@ -646,7 +646,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                 super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()  # each process writes its random numbers
                 if self.args.should_save:
-                    checkpoint.save(folder, self.allocator, self.ledger)
+                    checkpoint.save(folder, self.allocator, self.ledger, self.feedback_map)
         finally:
             self.args.save_total_limit = limit
         if self.args.should_save:
@@ -668,7 +668,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                 f"checkpoint {folder} was taken inside a round: after {inside} of the {self.steps_per_round} optimizer "
                 f"steps of round {rounds}, whose responses it does not hold; go on from another one"
             )
-        checkpoint.load(Path(folder), self.allocator, self.ledger)
+        checkpoint.load(Path(folder), self.allocator, self.ledger, self.feedback_map)
 
     def _load_scaler(self, folder: str | None) -> None:
         if folder is not None:

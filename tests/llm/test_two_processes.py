@@ -103,7 +103,8 @@ class WithEngine(Scripted):
     """vLLM in the process, which has odd log-probabilities."""
 
     def __init__(self, *given, **named):
-        with patch.object(grpo_trainer, "VLLMGeneration", lambda **_: SimpleNamespace(generate=self.answer)):
+        engine = SimpleNamespace(generate=self.answer, mode="colocate", enable_sleep_mode=False)
+        with patch.object(grpo_trainer, "VLLMGeneration", lambda **_: engine):
             super().__init__(*given, **named)
         self.vllm_generation.sync_weights = lambda: None
 
@@ -129,6 +130,11 @@ def sometimes_none(completions, **_):
     ]
 
 
+def lengths(completions, **_):
+    """No probabilities: the range is found as they come."""
+    return [-3.0 * len(text) for text in completions]
+
+
 # Sizes of the problem, then what else is asked for. Rows do not divide evenly where g is odd.
 UNEVEN = {"responses_per_unit": 3, "max_units": 2, "capacity": 7, "budget": 63, "num_rounds": 10}
 EVEN = {"max_units": 2, "capacity": 8, "budget": 63, "num_rounds": 10}
@@ -147,6 +153,7 @@ SCENARIOS = {
     "cero, grpo, uneven, micro-batches": ("cero", UNEVEN, {"loss_type": "grpo", "micro_batches": 3}),
     "cero, grpo, all rows": ("cero", UNEVEN, {"loss_type": "grpo", "skip_zero_advantage": False}),
     "uniform, dapo, ungraded": ("uniform", UNEVEN, {"loss_type": "dapo", "reward": sometimes_none}),
+    "cero, dapo, uneven, lengths": ("cero", UNEVEN, {"loss_type": "dapo", "reward": lengths}),
     "scheduled, grpo": ("scheduled", SINGLE, {"loss_type": "grpo"}),
     "scheduled, dapo": ("scheduled", SINGLE, {"loss_type": "dapo", "micro_batches": 3}),
     "scheduled, fillers are never graded": ("scheduled", SINGLE, {"trainer": Wordy, "reward": no_fillers}),
@@ -199,6 +206,7 @@ def outcome(trainer, rounds):
              for w in view.waves]
             for view in rounds
         ],
+        "map": trainer.feedback_map.state.tolist(),
         "tokens": [view.tokens.tolist() for view in rounds],
         "ledger": {key: np.asarray(value).tolist() for key, value in trainer.ledger.state_dict().items()},
         "allocator": {key: np.asarray(value).tolist() for key, value in trainer.allocator.state_dict().items()},
@@ -295,7 +303,7 @@ def test_two_processes_train_what_one_would(played):
     alone, (first, second), _ = played
     for scenario in SCENARIOS:
         one, two = alone[scenario], first[scenario]
-        for key in ("allocations", "feedback", "tokens", "ledger", "allocator"):
+        for key in ("allocations", "feedback", "tokens", "ledger", "allocator", "map"):
             assert one[key] == two[key], (scenario, key)
         for mine, theirs in zip(one["log"], two["log"], strict=True):
             assert mine.keys() == theirs.keys(), scenario
