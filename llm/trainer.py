@@ -615,7 +615,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         ratio = rows.pop("importance_sampling_ratio", None)  # made again for each micro-batch
         if ratio is not None and self._may_skip:
             for name in SAMPLING:  # of no log-probabilities yet
-                del self._metrics["train"][name][-1]
+                self._metrics["train"].pop(name, None)
         elif ratio is not None and self.accelerator.num_processes > 1:
             true = _scored(rows | {"importance_sampling_ratio": ratio}, slice(self._true_rows))
             for name, value in sampling_metrics([true], self.accelerator.gather).items():
