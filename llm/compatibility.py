@@ -10,6 +10,7 @@ from trl import GRPOConfig
 
 from cerolab import AllocationProblem
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from llm.precision import check_precision
 from llm.sharding import check_sharding, sharding
 
 TRL_VERSION = "1.16"  # llm.trainer overrides internals of this minor version
@@ -64,11 +65,8 @@ def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
         InvalidValueError: a setting that does not fit the problem.
         CerolabError: a feature that has no meaning here.
     """
-    if args.mixed_precision == "fp16":  # or the launcher's --mixed_precision
-        raise InvalidValueError(
-            "fp16", True, "scales the loss, and its scaler fails in a round without an update", "set bf16=True instead"
-        )
-    check_sharding(sharding(args), args, problem, args.world_size)
+    check_precision(args.mixed_precision)
+    check_sharding(*sharding(args), args, problem, args.world_size)
     if args.entropy_coef != 0.0 or args.use_adaptive_entropy:
         raise InvalidValueError(
             "entropy_coef", args.entropy_coef, "adds a bonus per micro-batch, whose sizes vary here", "set it to 0"

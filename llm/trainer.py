@@ -37,7 +37,7 @@ from llm.checkpoint_files import reading, writing
 from llm.compatibility import check_settings, steps_per_round
 from llm.feedback import wave_feedback
 from llm.layout import Layout, local_rows
-from llm.precision import warn_of_lost_steps
+from llm.precision import check_precision, warn_of_lost_steps
 from llm.rewards import guarded
 from llm.sharding import check_sharding
 from llm.time_limit import check_thread
@@ -104,8 +104,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         check_thread(reward_seconds)
         reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
-        kind = str(self.accelerator.distributed_type.value)  # what accelerate came to, whoever asked for it
-        check_sharding(kind, args, allocator.problem, self.accelerator.num_processes)
+        self._check_accelerator()
         warn_of_lost_steps(self)
         self.num_generations = 1  # one row a response in every engine; groups are ours
         self._feedback_column = self._column_of(feedback_reward)
@@ -121,6 +120,13 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._step_ended = 0.0
         self._moved = False  # whether this optimizer step has a gradient
         self.add_callback(_RoundEnd(self))
+
+    def _check_accelerator(self) -> None:
+        """What accelerate came to, whoever asked for it: TRL's settings, a launcher or its config file."""
+        kind, processes = str(self.accelerator.distributed_type.value), self.accelerator.num_processes
+        in_pieces = self._dist.is_fsdp or self._dist.is_zero3
+        check_sharding(kind, in_pieces, self.args, self.allocator.problem, processes)
+        check_precision(str(self.accelerator.mixed_precision))
 
     def _column_of(self, name: str | None) -> int | None:
         if name is None:
