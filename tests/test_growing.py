@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.leaderboard import markdown
+from analysis.leaderboard import Summary
 from analysis.load import load_runs
 from cerolab import AllocationProblem, BudgetLedger, available, registry, regret
 from cerolab.errors import CerolabError, InvalidValueError
@@ -158,7 +158,7 @@ def test_the_leaderboard_says_what_regret_is_in_a_growing_pool(tmp_path):
             seeds=2,
         )
         run_experiment(settings, workers=1, quiet=True)
-        assert ("knows all arrivals from the start" in markdown(load_runs(settings.directory))) == told
+        assert ("knows all arrivals from the start" in Summary(load_runs(settings.directory)).markdown()) == told
 
 
 def test_the_code_of_the_page_runs_as_it_stands():
