@@ -12,6 +12,7 @@ from trl.trainer.utils import get_config_model_id
 
 from cerolab import AllocationProblem, Allocator
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from llm.precision import check_precision
 from llm.sharding import check_sharding, sharding
 
 TRL_VERSION = "1.16"  # llm.trainer overrides internals of this minor version
@@ -90,11 +91,8 @@ def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
         InvalidValueError: a setting that does not fit the problem.
         CerolabError: a feature that has no meaning here.
     """
-    if args.mixed_precision == "fp16":  # or the launcher's --mixed_precision
-        raise InvalidValueError(
-            "fp16", True, "scales the loss, and its scaler fails in a round without an update", "set bf16=True instead"
-        )
-    check_sharding(sharding(args), args, problem, args.world_size)
+    check_precision(args.mixed_precision)
+    check_sharding(*sharding(args), args, problem, args.world_size)
     _check_sizes(args, problem)
 
 

@@ -15,6 +15,8 @@ import torch
 from accelerate.utils import DistributedType
 from torch import Tensor
 
+from cerolab.errors import InvalidValueError
+
 logger = logging.getLogger(__name__)
 
 _FEW_BITS = (torch.bfloat16, torch.float16)
@@ -34,12 +36,23 @@ def share_that_moves(weights: Iterable[Tensor], step: float) -> float:
         flat = weight.detach().flatten()
         if not flat.numel() or flat.is_meta:  # of another process
             continue
-        seen = flat[:: -(-flat.numel() // _LOOKED_AT)]
+        seen = flat[:: -(-flat.numel() // _LOOKED_AT) | 1]  # odd, so as not to walk down a few columns
         wide = seen.double()
         moves = [(wide + change).to(seen.dtype) != seen for change in (step, -step)]
         moved += flat.numel() * float(torch.stack(moves).double().mean())
         total += flat.numel()
     return moved / total if total else 1.0
+
+
+def check_precision(mixed: str) -> None:
+    """Refuse what accelerate's mixed precision cannot be here, whoever asked for it.
+
+    Raises:
+        InvalidValueError: float16.
+    """
+    if mixed == "fp16":
+        problem = "scales the loss, and its scaler fails in a round without an update"
+        raise InvalidValueError("fp16", True, problem, "set bf16=True instead, or compute in float32")
 
 
 def warn_of_lost_steps(trainer: Any) -> None:

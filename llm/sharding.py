@@ -8,47 +8,48 @@ from trl import GRPOConfig
 from cerolab import AllocationProblem
 from cerolab.errors import CerolabError, InvalidValueError
 
-_LAUNCH = "accelerate launch --use_fsdp --fsdp_version 2, or fsdp=True"
+_KNOWN = {str(kind.value) for kind in (DistributedType.NO, DistributedType.FSDP, DistributedType.DEEPSPEED)}
 
 
-def sharding(args: GRPOConfig) -> str:
-    """What accelerate will be asked for, by TRL's settings or by its launcher: "FSDP", "DEEPSPEED", or else "NO".
+def sharding(args: GRPOConfig) -> tuple[str, bool]:
+    """What accelerate will come to, as far as it is known before it starts.
 
-    A config file of accelerate leaves TRL's settings empty: the launcher hands it on in the environment.
+    A config file of accelerate leaves TRL's settings empty: its launcher hands it on in the environment.
+
+    Returns:
+        accelerate's ``distributed_type``, and whether weights will lie in pieces on the processes.
     """
-    if args.deepspeed or parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
-        return str(DistributedType.DEEPSPEED.value)
     if args.fsdp or parse_flag_from_env("ACCELERATE_USE_FSDP"):
-        return str(DistributedType.FSDP.value)
-    return str(DistributedType.NO.value)
+        return str(DistributedType.FSDP.value), True
+    if args.deepspeed or parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        plugin = getattr(args, "deepspeed_plugin", None)
+        return str(DistributedType.DEEPSPEED.value), plugin is not None and plugin.zero_stage == 3
+    return str(DistributedType.NO.value), False
 
 
-def check_sharding(kind: str, args: GRPOConfig, problem: AllocationProblem, processes: int) -> None:
+def check_sharding(kind: str, in_pieces: bool, args: GRPOConfig, problem: AllocationProblem, processes: int) -> None:
     """Refuse what would hang or train something else.
 
     Args:
         kind: accelerate's ``distributed_type``, or what ``sharding`` expects of it.
+        in_pieces: whether each process holds a part of each weight, as with FSDP and ZeRO-3.
         args: TRL's settings.
         problem: whose groups are spread over the processes.
         processes: of the training.
 
     Raises:
-        CerolabError: a backend that was not made to work.
-        InvalidValueError: responses that the processes cannot share.
+        CerolabError: a backend that was never tried.
+        InvalidValueError: an engine or a group size that the processes cannot share.
     """
-    if kind == DistributedType.FSDP.value:
-        if not args.use_vllm:
-            raise InvalidValueError(
-                "fsdp",
-                True,
-                "cannot generate with transformers: each token asks all processes for the weights, and their responses "
-                "differ in number and length",
-                "set use_vllm=True (vllm_mode colocate or server), or train without FSDP",
-            )
-    elif kind != DistributedType.NO.value and not kind.startswith("MULTI_"):
-        raise CerolabError(
-            f"{kind.lower()} cannot be used with AllocatedGRPOTrainer: it was not made to work, see "
-            f"docs/many-gpus.md; shard by FSDP2 instead ({_LAUNCH})"
+    if kind not in _KNOWN and not kind.startswith("MULTI_"):
+        raise CerolabError(f"{kind} was never tried with AllocatedGRPOTrainer; use DDP, FSDP2 or DeepSpeed ZeRO")
+    if in_pieces and not args.use_vllm:
+        raise InvalidValueError(
+            "use_vllm",
+            False,
+            f"leaves generation to transformers, where with {'FSDP' if kind == 'FSDP' else 'ZeRO-3'} every token needs "
+            "all processes; theirs differ in number and length here",
+            "set use_vllm=True, or use DDP or ZeRO-2, where each process has all weights",
         )
     together = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
     if together and problem.responses_per_unit % processes:

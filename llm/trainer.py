@@ -46,7 +46,7 @@ from llm.feedback import FeedbackRule
 from llm.feedback_map import make_map
 from llm.importance import importance_ratio
 from llm.layout import Layout, local_rows
-from llm.precision import warn_of_lost_steps
+from llm.precision import check_precision, warn_of_lost_steps
 from llm.rewards import guarded, renamed, ungrade_models
 from llm.rollout_log import SAMPLING, Sizes, length_metrics, sampling_metrics
 from llm.serialization import know_numbered_cpus
@@ -125,8 +125,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         if reward_funcs is not None:
             reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
-        kind = str(self.accelerator.distributed_type.value)  # what accelerate came to, whoever asked for it
-        check_sharding(kind, args, allocator.problem, self.accelerator.num_processes)
+        self._check_accelerator()
         warn_of_lost_steps(self)
         self.num_generations = 1  # one row a response in every engine; groups are ours
         self.reward_func_names = renamed(self.reward_funcs, self.reward_func_names)
@@ -164,6 +163,13 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         """
         of_every_row = self.beta != 0 or self.aux_loss_enabled or self._entropy_bonus_enabled
         return not of_every_row and self.loss_type != "bnpo" and self.top_entropy_quantile == 1.0
+
+    def _check_accelerator(self) -> None:
+        """What accelerate came to, whoever asked for it: TRL's settings, a launcher or its config file."""
+        kind, processes = str(self.accelerator.distributed_type.value), self.accelerator.num_processes
+        in_pieces = self._dist.is_fsdp or self._dist.is_zero3
+        check_sharding(kind, in_pieces, self.args, self.allocator.problem, processes)
+        check_precision(str(self.accelerator.mixed_precision))
 
     # --- the clock: TRL's loop counts training steps, rounds are made on time -------------------------------------
 
