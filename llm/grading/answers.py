@@ -285,9 +285,7 @@ def _clock(text: str) -> tuple[time, str] | None:
     match = _TIME.fullmatch(text)
     if not match or int(match.group(1)) > 24 or int(match.group(2)) > 59 or int(match.group(3) or 0) > 59:
         return None
-    return time(int(match.group(1)) % 24, int(match.group(2)), int(match.group(3) or 0)), (match.group(4) or "")[
-        :1
-    ].lower()
+    return time(int(match.group(1)) % 24, int(match.group(2)), int(match.group(3) or 0)), (match.group(4) or "")[:1].lower()
 
 
 def _same_time(gold: str, given: str) -> bool | None:
@@ -373,9 +371,7 @@ def _same_parts(gold: str, given: str, gold_parts: list[str], given_parts: list[
     given_names, given_values = _named(given_parts)
     if len(gold_parts) == len(given_parts) == 1 and gold_names != given_names and all((*gold_names, *given_names)):
         return False  # x = ... is not y = ...
-    letters, other_letters = (
-        {re.sub(r"_.*", "", name) for name in names if name} for names in (gold_names, given_names)
-    )
+    letters, other_letters = ({re.sub(r"_.*", "", name) for name in names if name} for names in (gold_names, given_names))
     if len(letters) == len(other_letters) == 1 and not _same_name(letters.pop(), other_letters.pop()):
         return False
     first, second = _collection(gold_names, gold_values), _collection(given_names, given_values)
@@ -495,11 +491,7 @@ def _set(text: str, pairs: bool = False) -> Any:
         return sympy.S.EmptySet
     parts = items(text)
     if len(parts) > 1:
-        if (
-            "\\text{and}" in text
-            or re.search(r"(?<![a-zA-Z])and(?![a-zA-Z])", text)
-            or not all(relation(p).signs for p in parts)
-        ):
+        if "\\text{and}" in text or re.search(r"(?<![a-zA-Z])and(?![a-zA-Z])", text) or not all(relation(p).signs for p in parts):
             return None
         found = [_solved(part) for part in parts]
         variables = {one[0] for one in found if one}
@@ -611,9 +603,7 @@ def _same_leaf(gold: str, given: str) -> bool:
         if gold_name and set(signs) == {"="} and _has_variables(gold_value):
             return _same_equation(gold, given)
         if set(signs) <= {"=", r"\approx"} and not _has_variables(sides[0]):
-            return _same_value(gold_value, sides[-1]) or (
-                signs[-1] == r"\approx" and _same_value(gold_value, sides[-2])
-            )
+            return _same_value(gold_value, sides[-1]) or (signs[-1] == r"\approx" and _same_value(gold_value, sides[-2]))
         if set(signs) == {"="} and not gold_name and _has_variables(gold_value) and len(signs) >= 1:
             return _same_value(gold_value, sides[-1]) and _same_value(sides[0], sides[-1])
         return False
@@ -640,11 +630,7 @@ def _same_name(first: str, second: str) -> bool:
     """Whether two names before values may be of the same thing: the same letter, or words for a letter."""
     if _as_text(first) == _as_text(second):
         return True
-    return (
-        "\\text" in first
-        or "\\text" in second
-        or bool(re.search("[A-Za-z]{3,}", re.sub(r"\\[a-z]+", "", first + " " + second)))
-    )
+    return "\\text" in first or "\\text" in second or bool(re.search("[A-Za-z]{3,}", re.sub(r"\\[a-z]+", "", first + " " + second)))
 
 
 def _same_value(gold: str, given: str) -> bool:
@@ -733,9 +719,7 @@ def _formula(text: str) -> Any:
     if not text or _ONLY_TEXT.search(text) or re.search(r"\\(?:text|pm|mp)(?![a-z])", text):
         return None
     bare = re.sub(r"\\[a-zA-Z]+(?:\{(?:[a-z]?matrix|array|[A-Z]+)\*?\})?", "\N{SECTION SIGN}", text)
-    if re.search(r"[A-Za-z]{4,}|[0-9.]\s+[0-9.]|[\"!?]{2,}|[@#&~]{2}", bare) or any(
-        map(_is_word, re.findall("[A-Za-z]{3}", bare))
-    ):
+    if re.search(r"[A-Za-z]{4,}|[0-9.]\s+[0-9.]|[\"!?]{2,}|[@#&~]{2}", bare) or any(map(_is_word, re.findall("[A-Za-z]{3}", bare))):
         return None
     text = re.sub(r"(?<![A-Za-z}0-9)])\\text\{([A-Za-z])\}", r"\1", text)
     text = text.replace("^{\\circ}", "^\\circ ")

@@ -19,9 +19,7 @@ _BETWEEN = re.compile(
 _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S[^\n]*)$", re.MULTILINE)
-_HEADING = re.compile(
-    r"(?:\**(?:Step|Part|Case|Solution|Explanation|Example|Conclusion|Verification)\b|\d+[.)]\s+\S|[^\n]*:\**$)"
-)
+_HEADING = re.compile(r"(?:\**(?:Step|Part|Case|Solution|Explanation|Example|Conclusion|Verification)\b|\d+[.)]\s+\S|[^\n]*:\**$)")
 _SAYS = re.compile(
     r"^[ \t]*(?:A|Ans)[ \t]*:[ \t]*|(?:final\s+|correct\s+)?answer\b(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here|choice|option))?[*_\s]*"
     r"(?:(?:is|are|would\s+be|will\s+be|must\s+be)\b\s*:?|:|=)[*_\s]*",
@@ -137,16 +135,9 @@ def _statement(text: str) -> str | None:
             return _listed(text, formulas)
     line = _ASIDE.sub("", line)
     sentence = re.split(r"(?<=[\w)}\]$%*!])[.!?]+\**(?=\s+[A-Z(\"\\]|\s*$)|(?<=\d)[.!?](?=\s)", line, maxsplit=1)[0]
-    sentence = re.split(r"\s+(?:because|since|as|where|which|so|when|and (?:the|it|so|that))\s", sentence, maxsplit=1)[
-        0
-    ]
-    sentence = re.sub(
-        r"^(?:approximately|about|just|simply|therefore|equal to|option|choice)\s+",
-        "",
-        sentence.strip(),
-        flags=re.IGNORECASE,
-    )
-    sentence = sentence.strip(' *_`"')
+    sentence = re.split(r"\s+(?:because|since|as|where|which|so|when|and (?:the|it|so|that))\s", sentence, maxsplit=1)[0]
+    sentence = re.sub(r"^(?:approximately|about|just|simply|therefore|equal to|option|choice)\s+", "", sentence.strip(), flags=re.IGNORECASE)
+    sentence = sentence.strip(" *_`\"")
     return sentence or None
 
 
@@ -187,10 +178,8 @@ def _last(text: str) -> str | None:
         return None
     if formulas and (not numbers or formulas[-1].end() > numbers[-1].end()):
         first = len(formulas) - 1
-        while (
-            first
-            and whole[formulas[first - 1].end() : formulas[first].start()].strip()
-            and _JOINED.fullmatch(whole[formulas[first - 1].end() : formulas[first].start()])
+        while first and whole[formulas[first - 1].end() : formulas[first].start()].strip() and _JOINED.fullmatch(
+            whole[formulas[first - 1].end() : formulas[first].start()]
         ):
             first -= 1
         return _listed(whole, formulas[first:])

@@ -135,11 +135,7 @@ def split_unit(text: str) -> tuple[str, str]:
     match = re.match(r"(.*?)\s*\^\{\\circ\}\s*(?:\\text\{)?([CF]?)\}?$", text, re.DOTALL)
     if match and match.group(1) and not re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])", text):
         return match.group(1), "degree" + match.group(2)
-    text = re.sub(
-        r"(?<=[0-9])\s*(?:\^\{\s*(?:\\text\{)?(?:st|nd|rd|th)\}?\s*\}|(?:st|nd|rd|th)|\\text\{(?:st|nd|rd|th)\})$",
-        "",
-        text,
-    )
+    text = re.sub(r"(?<=[0-9])\s*(?:\^\{\s*(?:\\text\{)?(?:st|nd|rd|th)\}?\s*\}|(?:st|nd|rd|th)|\\text\{(?:st|nd|rd|th)\})$", "", text)
     match = _WORD_UNIT.fullmatch(text)
     if match and _is_value(match.group("core")) and not _says_more(match.group("unit")):
         text, unit = match.group("core").strip(), match.group("unit").strip()
@@ -154,16 +150,13 @@ def _is_value(core: str) -> bool:
     return bool(core) and not re.search(r"[A-Za-z]{3,}", bare) and "\\text" not in core
 
 
-_MORE = frozenset(
-    "if for when where otherwise with such that let not is are to from no none only infinitely or and but maybe perhaps".split()
-)
+_MORE = frozenset("if for when where otherwise with such that let not is are to from no none only infinitely or and but maybe perhaps".split())
 
 
 def _says_more(unit: str) -> bool:
     """Whether words are no unit but a condition, or another answer."""
     return any(word in _MORE for word in re.findall(r"[a-z]+", unit)) or bool(
-        set(re.findall(r"[a-zA-Z]+", re.sub(r"\\text", "", unit)))
-        & (FUNCTIONS - {"min", "max", "sec"} | {"i", "pi", "sqrt"})
+        set(re.findall(r"[a-zA-Z]+", re.sub(r"\\text", "", unit))) & (FUNCTIONS - {"min", "max", "sec"} | {"i", "pi", "sqrt"})
     )
 
 

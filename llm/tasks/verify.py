@@ -27,9 +27,7 @@ _NUMBER = re.compile(
     r"(?:/[0-9]+)?"
 )
 
-_MARK = re.compile(
-    r"\\(?:boxed|fbox)|####|</think|<answer>|\banswer\b|^[ \t]*(?:A|Ans)[ \t]*:", re.IGNORECASE | re.MULTILINE
-)
+_MARK = re.compile(r"\\(?:boxed|fbox)|####|</think|<answer>|\banswer\b|^[ \t]*(?:A|Ans)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FORMULA = re.compile(r"[\\^_*+/()=<>]|[0-9]\s*[a-zA-Z]\b|(?<![\s])-|-(?=\s)")
 
 
