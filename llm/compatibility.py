@@ -14,11 +14,6 @@ from cerolab import AllocationProblem, Allocator
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 
 TRL_VERSION = "1.16"  # llm.trainer overrides internals of this minor version
-_REFUSED = {
-    "rollout_func": "rows are made from the allocation",
-    "tools": "not supported yet",
-    "environment_factory": "not supported yet",
-}
 
 
 def steps_per_round(args: GRPOConfig) -> int:
@@ -73,12 +68,15 @@ def check_settings(
     """
     if not version("trl").startswith(f"{TRL_VERSION}."):
         raise CerolabError(f"trl {version('trl')} is installed; llm.trainer is written for trl {TRL_VERSION}")
-    for name, reason in _REFUSED.items():
-        if trl.get(name):
-            raise CerolabError(f"{name} cannot be used with AllocatedGRPOTrainer: {reason}; use trl.GRPOTrainer")
+    if trl.get("rollout_func"):
+        raise CerolabError(
+            "rollout_func cannot be used with AllocatedGRPOTrainer: rows are made from the allocation; "
+            "use trl.GRPOTrainer"
+        )
     if on_bad_reward not in ("error", "skip"):
         raise UnknownNameError("on_bad_reward", on_bad_reward, ("error", "skip"))
     check_args(args, problem)
+    _check_tools(args, dataset, trl)
     _check_dataset(dataset, problem)
 
 
@@ -92,6 +90,23 @@ def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
     if args.deepspeed:
         raise CerolabError("deepspeed cannot be used with AllocatedGRPOTrainer: a round may make no update; use FSDP")
     _check_sizes(args, problem)
+
+
+def _check_tools(args: GRPOConfig, dataset: Any, trl: Mapping[str, Any]) -> None:
+    named = [name for name in ("tools", "environment_factory") if trl.get(name)]
+    together = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
+    if named and together and args.world_size > 1:
+        raise CerolabError(
+            f"{named[0]} cannot be used where {args.world_size} processes generate together: they would call tools in "
+            "different numbers of turns and wait for each other; use vLLM colocate with tensor_parallel_size=1"
+        )
+    if dataset is None and callable(trl.get("environment_factory")):
+        raise InvalidValueError(
+            "train_dataset",
+            None,
+            "lets the environment choose its tasks, and there is nothing to allocate",
+            "give a data set with a row for each task: reset() gets its columns",
+        )
 
 
 def _check_dataset(dataset: Any, problem: AllocationProblem) -> None:
