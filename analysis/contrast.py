@@ -19,13 +19,13 @@ from analysis.style import look
 
 FAMILY_LEVEL = 0.05  # chance of any false claim among the contrasts of a family
 RULE = (
-    "Ahead and behind: a t-test shows a difference of the means over seeds, at 5 % for all contrasts of a verdict in "
-    "one score together (every allocator against the baseline, and in the score that decides the best two against "
-    "each other): p-values are those after Holm's correction. Simulated runs of a seed share prompts and coins and "
-    "are paired; trainings share no luck and are compared by Welch's test. Intervals are 95 % t-intervals, each by "
-    "itself and corrected for nothing: one may exclude zero where nothing is claimed. No difference shown is not "
-    "shown to be equal: the interval says how large a difference may be. One seed: no claim. Over several settings "
-    "each is corrected by itself: of twenty without any difference one has a false claim, on average."
+    "Ahead and behind: a t-test shows a difference of the means over seeds, at 5 % for all that stands under one "
+    "heading in one score together (every allocator against the baseline in every setting, and in the score that "
+    "decides the best two against each other): p-values are those after Holm's correction. Simulated runs of a seed "
+    "share prompts and coins and are paired; trainings share no luck and are compared by Welch's test. Intervals are "
+    "95 % t-intervals, each by itself and corrected for nothing: one may exclude zero where nothing is claimed. No "
+    "difference shown is not shown to be equal: the interval says how large a difference may be. One seed: no claim. "
+    "Each heading is corrected by itself: of twenty without any difference one has a false claim, on average."
 )
 
 
@@ -146,9 +146,9 @@ def compare(score: Score, method: str, other: str) -> Contrast | None:
 def corrected(family: Iterable[Contrast]) -> list[Contrast]:
     """The contrasts of a family with p-values after Holm's correction: any false claim among them has a chance of 5 %.
 
-    A family is what one table or verdict says of one score. That the best two were chosen by the same numbers asks for
-    no correction of its own: between equals the contrast of the largest mean with the next is significant no more often
-    than that of two alone (Gutmann & Maymin 1987).
+    A family is what one table, or the verdicts on a world, say of one score. That the best two were chosen by the same
+    numbers asks for no correction of its own: between equals the contrast of the largest mean with the next is
+    significant no more often than that of two alone (Gutmann & Maymin 1987).
     """
     found = list(family)
     adjusted = holm(one.adjusted for one in found)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.statistics import FloatArray, Interval, fit_slope, mean_interval
+from analysis.statistics import FloatArray, Interval, fit_slope, mean_interval, mean_intervals
 from analysis.style import Look, in_order, look
 from analysis.text import wrapped
 
@@ -50,6 +50,16 @@ class Curve:
 
 def curve(runs: pd.DataFrame, point: str, x: str, y: str) -> Curve:
     """The curve of column ``y`` against the mean of column ``x`` over the runs with equal column ``point``."""
+    counts = runs[point].value_counts()
+    complete = bool(runs[[point, x, y]].notna().to_numpy().all())
+    if counts.size and counts.min() == counts.max() and complete:  # as many seeds at every point: all at once
+        ordered = runs.sort_values(point, kind="stable")
+        x_P, y_PS = ordered[x].to_numpy(np.float64), ordered[y].to_numpy(np.float64)
+        x_P = x_P.reshape(counts.size, -1).mean(axis=1)
+        mean_P, half_P = mean_intervals(y_PS.reshape(counts.size, -1))
+        order = np.argsort(x_P)
+        mean_P, half_P = mean_P[order], half_P[order]
+        return Curve(x_P[order], mean_P, mean_P - half_P, mean_P + half_P)
     means, intervals = [], []
     for _, group in runs.groupby(point):
         means.append(float(group[x].mean()))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +32,7 @@ from analysis.scores import Score
 from analysis.statistics import PLUS_MINUS, mean_interval, signed
 from analysis.style import in_order, look
 from analysis.tables import to_markdown
-from analysis.verdict import is_told, judge_scores
+from analysis.verdict import Case, is_told, judge
 from cerolab.cli import start
 from cerolab.errors import UnknownNameError
 
@@ -41,8 +43,8 @@ MEANING = (
     "differences of seeds, at 5 % after Holm's correction for all scenarios of the table. †: more than 5 % of the "
     "budget was left. Against: mean difference over all scenarios, paired by seed, with its 95 % t-interval, each by "
     "itself and corrected for nothing. Where metrics disagree: both differences shown at 5 % after Holm's correction "
-    "for the allocators of a scenario. The least regret of any learner is a lower bound, on average over pools of the "
-    "population. Under drift and shift regret is that to an upper bound on the optimum. A group counts for regret "
+    "for all allocators in all scenarios. The least regret of any learner is a lower bound, on average over pools of "
+    "the population. Under drift and shift regret is that to an upper bound on the optimum. A group counts for regret "
     "whether the policy is trained on it or not."
 )
 
@@ -100,54 +102,79 @@ def differences(board: Board, base: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def overview(runs: Runs) -> pd.DataFrame:
-    """One column a metric, by the first of them: the mean rank, or over too few scenarios for it the mean."""
-    boards = find_boards(runs)
-    columns = {}
-    for board in boards:
-        factor, digits, unit = _UNITS.get(board.name, _POINTS)
-        means = {method: board.overall.values[method] for method in board.mean_ranks.index}
-        columns[f"{board.name}, {'mean rank' if board.ranked else unit}"] = (
-            board.mean_ranks.map("{:.1f}".format)
-            if board.ranked
-            else pd.Series(
-                {method: mean_interval(values).scaled(factor).plus_minus(digits) for method, values in means.items()}
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What is told of a leaderboard, worked out once for the terminal, its file and README.
+
+    Attributes:
+        runs: the records; of other studies too.
+    """
+
+    runs: Runs
+
+    @cached_property
+    def boards(self) -> list[Board]:
+        """See ``find_boards``."""
+        return find_boards(self.runs)
+
+    @cached_property
+    def overview(self) -> pd.DataFrame:
+        """One column a metric, by the first of them: the mean rank, or over too few scenarios for it the mean."""
+        columns = {}
+        for board in self.boards:
+            factor, digits, unit = _UNITS.get(board.name, _POINTS)
+            means = {method: board.overall.values[method] for method in board.mean_ranks.index}
+            columns[f"{board.name}, {'mean rank' if board.ranked else unit}"] = (
+                board.mean_ranks.map("{:.1f}".format)
+                if board.ranked
+                else pd.Series(
+                    {
+                        method: mean_interval(values).scaled(factor).plus_minus(digits)
+                        for method, values in means.items()
+                    }
+                )
             )
-        )
-    found = pd.DataFrame(columns).reindex(boards[0].mean_ranks.index).fillna("")
-    found.insert(0, "allocator", [look(str(method)).name for method in found.index])
-    return found
+        found = pd.DataFrame(columns).reindex(self.boards[0].mean_ranks.index).fillna("")
+        found.insert(0, "allocator", [look(str(method)).name for method in found.index])
+        return found
 
+    @cached_property
+    def sentences(self) -> list[str]:
+        """Which allocators win where, how near the first is to what any learner can have, where metrics disagree."""
+        found = [text for board in self.boards for text in (_winners(board), _above_least(board)) if text]
+        disagreements = _disagreements(main_scores(self.boards))
+        return [*found, *_correlations(self.boards), *disagreements, *_unspent(self.boards)]
 
-def sentences(runs: Runs) -> list[str]:
-    """Which allocators win where, how near the first is to what any learner can have, and where metrics disagree."""
-    boards = find_boards(runs)
-    found = [text for board in boards for text in (_winners(board), _above_least(board)) if text]
-    return [*found, *_correlations(boards), *_disagreements(main_scores(boards)), *_unspent(boards)]
+    @cached_property
+    def solved(self) -> str:
+        """How far the offline benchmark is from cvxpy's, see ``offline_check``."""
+        return offline_check(self.runs.study(STUDY))
 
+    def markdown(self, against: str | None = None) -> str:
+        """All tables, what they mean, and the sentences; with ``against`` the differences in every scenario instead.
 
-def markdown(runs: Runs, against: str | None = None) -> str:
-    """All tables, what they mean, and the sentences; with ``against`` the differences in every scenario instead."""
-    parts = []
-    known = in_order(runs.study(STUDY).frame["method"])
-    if against is not None and against not in known:
-        raise UnknownNameError("allocator of this leaderboard", against, known)
-    for board in find_boards(runs):
-        _, _, unit = _UNITS.get(board.name, _POINTS)
-        heading = f"{board.name[0].upper()}{board.name[1:]}, {unit}"
-        if board.name == GAIN:
-            parts.append(CAUTION)
-        if against is None:
-            parts.append(f"{heading}:\n\n{to_markdown(table(board))}")
-        else:
-            parts.append(
-                f"{heading}, minus that of {look(against).name}:\n\n{to_markdown(differences(board, against))}"
-            )
-    told = "\n".join(f"- {sentence}" for sentence in sentences(runs))
-    worlds = [setting.scenario["dynamics"] for setting in find_settings(runs).values()]
-    grows = f" {_GROWING}" if any(dynamics.startswith("growing") for dynamics in worlds) else ""
-    solved = offline_check(runs.study(STUDY))
-    return "\n\n".join([*parts, told, f"{MEANING}{grows} {describe(runs.study(STUDY))}. {solved}".rstrip()])
+        Raises:
+            UnknownNameError: ``against`` did not run.
+        """
+        study, parts = self.runs.study(STUDY), []
+        known = in_order(study.frame["method"])
+        if against is not None and against not in known:
+            raise UnknownNameError("allocator of this leaderboard", against, known)
+        for board in self.boards:
+            _, _, unit = _UNITS.get(board.name, _POINTS)
+            heading = f"{board.name[0].upper()}{board.name[1:]}, {unit}"
+            if board.name == GAIN:
+                parts.append(CAUTION)
+            if against is None:
+                parts.append(f"{heading}:\n\n{to_markdown(table(board))}")
+            else:
+                parts.append(
+                    f"{heading}, minus that of {look(against).name}:\n\n{to_markdown(differences(board, against))}"
+                )
+        told = "\n".join(f"- {sentence}" for sentence in self.sentences)
+        worlds = [setting.scenario["dynamics"] for setting in find_settings(self.runs).values()]
+        grows = f" {_GROWING}" if any(dynamics.startswith("growing") for dynamics in worlds) else ""
+        return "\n\n".join([*parts, told, f"{MEANING}{grows} {describe(study)}. {self.solved}".rstrip()])
 
 
 def _winners(board: Board) -> str:
@@ -182,16 +209,20 @@ def _best_rank(board: Board) -> str:
 
 
 def _above_least(board: Board) -> str:
-    """How near the best of each scenario is to the least regret of any learner."""
-    ratios = {}
+    """How near the best of each scenario is to the least regret of any learner; what it means to lie below."""
+    ratios, seeds = {}, set()
     for title, least in board.least.items():
         if (lead := board.leads.get(title)) is not None and least > 0:
             ratios[title] = lead.own / least
+            seeds.add(lead.num_seeds)
     if not ratios:
         return ""
     low, high = min(ratios.values()), max(ratios.values())
     span = f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
-    return f"On static rates the lowest regret is {span} times the least that any learner can have."
+    luck = ""
+    if float(f"{low:.2f}") < 1.0:
+        luck = f" Below 1 is luck: the least bounds the average over all pools, not the mean of {min(seeds)} of them."
+    return f"On static rates the lowest regret is {span} times the least that any learner can have.{luck}"
 
 
 def _correlations(boards: Sequence[Board]) -> Iterator[str]:
@@ -218,12 +249,14 @@ def _correlations(boards: Sequence[Board]) -> Iterator[str]:
 
 def _disagreements(by_title: Mapping[str, Sequence[Score]]) -> Iterator[str]:
     """Where an allocator is better than CERO in one score and worse in another, counted over scenarios."""
-    scenarios: Counter[str] = Counter()
+    scenarios = Counter(scores[0].name for scores in by_title.values())
+    cases = [
+        Case(scores, [method for method in in_order(scores[0].values.columns) if not is_told(method)])
+        for scores in by_title.values()
+    ]
     found: dict[tuple[str, str, str, bool], Counter[str]] = {}
-    for scores in by_title.values():
-        usable = [method for method in in_order(scores[0].values.columns) if not is_told(method)]
-        scenarios[scores[0].name] += 1
-        for main, minor in judge_scores(scores, usable).disagreeing:
+    for verdict in judge(cases):
+        for main, minor in verdict.disagreeing:
             key = (main.score.name, main.other, minor.score.name, main.advantage > 0)
             found.setdefault(key, Counter())[main.name] += 1
     for (main_name, other, minor_name, better), counts in found.items():
@@ -258,7 +291,7 @@ def main(
     against: Annotated[str | None, Parameter(help="Print differences to this allocator in every scenario.")] = None,
 ) -> int:
     """Print the tables of a leaderboard, and in sentences who wins where."""
-    print(markdown(load_runs(directory), against))
+    print(Summary(load_runs(directory)).markdown(against))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What CERO does with its budget, in the quantities that the paper reports: one value a seed."""
+"""What CERO does with its budget, in the quantities that the paper reports."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from analysis.correlation import correlate
 from analysis.figures import calibration, cost, pacing, proxy_tracking, selection_lift
 from analysis.load import Runs
 from analysis.rounds import every_round
+from analysis.statistics import NO_INTERVAL, Interval, ratio_of_means
 
 METHOD = "cero"
+COST_RATIO = "seconds a million tokens, CERO over Uniform"
 _TRACKED = ("predicted_value_mean", "observed_value_mean")
 _NAMES = {"cero": "CERO", "random_matched": "Random-matched", "uniform": "Uniform"}
 
 
-def mechanism(runs: Runs) -> dict[str, list[float]]:
-    """Quantities by name, one value a seed; what the runs have no record of is left out.
+def mechanism(runs: Runs) -> dict[str, list[float] | Interval]:
+    """Quantities by name, one value a seed, or where two samples make one its interval; what is unknown is left out.
 
     Args:
         runs: of one setting.
@@ -31,7 +33,22 @@ def mechanism(runs: Runs) -> dict[str, list[float]]:
     if runs.source == "sim":
         found |= _of_results(runs)
     known = {name: [value for value in values if not np.isnan(value)] for name, values in found.items()}
-    return {name: values for name, values in known.items() if values}
+    measured: dict[str, list[float] | Interval] = {name: values for name, values in known.items() if values}
+    ratio = cost_ratio(runs)
+    return measured if np.isnan(ratio.estimate) else measured | {COST_RATIO: ratio}
+
+
+def cost_ratio(runs: Runs) -> Interval:
+    """Mean seconds a million tokens of CERO over those of uniform, without rounds in which the machine stood still.
+
+    The runs of a seed are not paired: two trainings share neither luck nor the hour at which the machine ran them. Not
+    known where no token was counted.
+    """
+    rounds = every_round(runs) if runs.kept("rounds") else None
+    if rounds is None or not rounds["tokens"].any():
+        return NO_INTERVAL
+    costs = cost.costs(cost.without_stalls(rounds)[0]).dropna(subset="per_million")
+    return ratio_of_means(*(costs.loc[costs["method"] == name, "per_million"] for name in (METHOD, "uniform")))
 
 
 def _of_rounds(runs: Runs) -> dict[str, list[float]]:
@@ -51,19 +68,7 @@ def _of_rounds(runs: Runs) -> dict[str, list[float]]:
         correlate(*(proxy_tracking.interval_means(of_run, name, runs.problem["budget"]) for name in _TRACKED)).pearson
         for of_run in _each(runs.table("rounds").query("method == @METHOD"))
     ]
-    found["seconds a million tokens, CERO over Uniform"] = _cost_ratio(rounds)
     return found
-
-
-def _cost_ratio(rounds: pd.DataFrame) -> list[float]:
-    """Of the two runs of a seed, without rounds in which the machine stood still; none where no token was counted."""
-    if not rounds["tokens"].any():
-        return []
-    costs = cost.costs(cost.without_stalls(rounds)[0])
-    found = costs.pivot_table(index="seed", columns="method", values="per_million")
-    if not {METHOD, "uniform"} <= set(found.columns):
-        return []
-    return (found[METHOD] / found["uniform"]).dropna().tolist()
 
 
 def _of_pool(runs: Runs) -> dict[str, list[float]]:

@@ -19,7 +19,7 @@ from analysis import benchmark_tables, example_tables
 from analysis.bars import bars_table
 from analysis.command import says_errors
 from analysis.layout import describe
-from analysis.leaderboard import markdown
+from analysis.leaderboard import Summary
 from analysis.load import load_runs, load_setting
 from analysis.offline import offline_check
 from analysis.paper_tables import mechanisms
@@ -63,7 +63,7 @@ def leaderboard(results: Path) -> str:
     """All tables of the leaderboard, and in sentences who wins where."""
     directory = results / "sim" / "leaderboard"
     _need(directory, "python -m sim.leaderboard")
-    return markdown(load_runs(directory))
+    return Summary(load_runs(directory)).markdown()
 
 
 def bars(results: Path) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.load import PROBLEM, Runs, run_row
@@ -61,7 +63,7 @@ def results_frame(runs: Runs) -> pd.DataFrame:
     frame = pd.DataFrame([run_row(runs, run_id, parts) for run_id in simulated], columns=columns)
     for column in (*PROBLEM, "seed", *RESULTS, *BENCHMARK_RESULTS, *OPTIONAL_RESULTS):
         frame[column] = _numbers(frame, column, runs)
-        _refuse_huge(frame, column, runs)
+    _refuse_huge(frame, [*RESULTS, *BENCHMARK_RESULTS, *OPTIONAL_RESULTS], runs)
     benchmarked = frame["optimum_kind"].notna()
     for column in ("method", *SCENARIO, *PROBLEM, "seed", *RESULTS):
         _refuse_missing(frame, column, runs)
@@ -82,11 +84,11 @@ def _numbers(frame: pd.DataFrame, column: str, runs: Runs) -> pd.Series[Any]:
         raise
 
 
-def _refuse_huge(frame: pd.DataFrame, column: str, runs: Runs) -> None:
-    huge = frame[frame[column].abs() > LARGEST]
-    if not huge.empty:
+def _refuse_huge(frame: pd.DataFrame, columns: Sequence[str], runs: Runs) -> None:
+    numbers = frame[list(columns)].to_numpy(np.float64)
+    for row, column in np.argwhere(np.abs(numbers) > LARGEST):
         raise RecordError(
-            f"{runs.where(huge['run_id'].iloc[0])}: {column}={huge[column].iloc[0]:g} is no measurement; "
+            f"{runs.where(frame['run_id'].iloc[row])}: {columns[column]}={numbers[row, column]:g} is no measurement; "
             "remove the run, and give the command that made it again"
         )
 

@@ -9,7 +9,7 @@ bootstrap has 64, 73 and 80 %.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -60,10 +60,16 @@ class Interval:
         low, high = signed(self.low, digits), signed(self.high, digits)
         return f"{signed(self.estimate, digits)} [{low}, {high}]"
 
-    def plus_minus(self, digits: int = 2) -> str:
-        """``13.36 ± 0.33``; the estimate alone where there is no interval, "" where there is none."""
+    def plus_minus(self, digits: int | None = 2) -> str:
+        """``13.36 ± 0.33``; the estimate alone where there is no interval, "" where there is none.
+
+        Args:
+            digits: after the point; None: three significant ones of the estimate.
+        """
         if np.isnan(self.estimate):
             return ""
+        if digits is None:
+            digits = max(0, 2 - int(np.floor(np.log10(abs(self.estimate))))) if self.estimate else 0
         text = signed(self.estimate, digits)
         return text if np.isnan(self.half) else f"{text} ± {self.half:,.{digits}f}"
 
@@ -74,6 +80,15 @@ NO_INTERVAL = Interval(_NONE, _NONE, _NONE, 0)
 def mean_interval(values: npt.ArrayLike) -> Interval:
     """Mean of the values of independent seeds [S]; nan values are left out."""
     return combined([(1.0, values)])
+
+
+def mean_intervals(values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """``mean_interval`` of every row of [P, S] known values: the means [P], and halves of the intervals [P]."""
+    values_PS = np.asarray(values, np.float64)
+    means, count = values_PS.mean(axis=1), values_PS.shape[1]
+    if count < 2:
+        return means, np.full(means.shape, _NONE)
+    return means, special.stdtrit(count - 1, 0.5 + LEVEL / 2) * np.sqrt(values_PS.var(axis=1, ddof=1) / count)
 
 
 def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike) -> Interval:
@@ -141,6 +156,19 @@ def jackknife(statistic: Callable[..., float], *counts: int) -> Interval:
     return _interval(estimate, variances, counts)
 
 
+def ratio_of_means(first: npt.ArrayLike, second: npt.ArrayLike) -> Interval:
+    """Mean of first over mean of second, two samples that are independent of each other, [S] and [T]; both positive.
+
+    Of samples of 3 to 10 values that spread by up to a third of their means it covers 95 to 97 %. Without a p-value:
+    that a ratio is not zero is no news.
+    """
+    first_S, second_T = (np.asarray(values, np.float64) for values in (first, second))
+    if not first_S.size or not second_T.size:
+        return NO_INTERVAL
+    found = jackknife(lambda i, j: float(first_S[i].mean() / second_T[j].mean()), first_S.size, second_T.size)
+    return replace(found, p_value=_NONE)
+
+
 def fit_slope(horizons: npt.ArrayLike, values_by_seed: npt.ArrayLike) -> Interval:
     """Least-squares slope of log(mean regret over seeds) on log K, with its jackknife-t interval over seeds.
 
@@ -199,11 +227,8 @@ def plus_minus(values: npt.ArrayLike, digits: int | None = 2) -> str:
     if not values_S.size:
         return ""
     found = mean_interval(values_S)
-    if digits is None:
-        whole = bool((values_S == np.round(values_S)).all())
-        mean = abs(found.estimate)
-        digits = 0 if whole or mean == 0 else max(0, 2 - int(np.floor(np.log10(mean))))
-        digits = max(digits, 1) if values_S.size > 1 and whole and np.ptp(values_S) else digits
+    if digits is None and (values_S == np.round(values_S)).all():
+        digits = 1 if np.ptp(values_S) else 0
     return found.plus_minus(digits)
 
 

@@ -1,9 +1,9 @@
-"""The verdict on the runs of one setting: which allocator is ahead, by how much and how sure, in plain sentences."""
+"""The verdict on the runs of a setting: which allocator is ahead, by how much and how sure, in plain sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,39 +35,87 @@ class Verdict:
     disagreeing: Sequence[tuple[Contrast, Contrast]] = ()
 
 
-def judge(runs: Runs) -> Verdict:
-    """The verdict on the runs of one setting.
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What one setting is judged by.
+
+    Attributes:
+        scores: see ``find_scores``; the first decides.
+        methods: the allocators, in the order of legends.
+        needed: a sentence more on an allocator that has two or more seeds.
+    """
+
+    scores: Sequence[Score]
+    methods: Sequence[str]
+    needed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether there is anything to compare."""
+        return bool(self.scores) and len(self.methods) > 1
+
+
+def find_case(runs: Runs) -> Case:
+    """The numbers of the runs of one setting.
 
     Raises:
         RecordError: two runs have the same method and seed, or a record lacks a number that it must have.
     """
     refuse_twice(runs)
     methods = in_order(runs.frame["method"])
-    if len(methods) < 2:
-        return Verdict(f"Only {look(methods[0]).name} ran: there is nothing to compare.")
-    scores = find_scores(runs)
-    if not scores:
-        return Verdict("Nothing was recorded that allocators could be compared by.")
-    return judge_scores(scores, methods, responses_needed(runs))
+    scores = find_scores(runs) if len(methods) > 1 else []
+    return Case(scores, methods, responses_needed(runs) if scores else {})
 
 
-def judge_scores(scores: Sequence[Score], methods: Sequence[str], needed: Mapping[str, str] | None = None) -> Verdict:
-    """The verdict from the numbers alone.
+def judge(cases: Sequence[Case]) -> list[Verdict]:
+    """The verdicts on settings of one world, corrected together: for all that they say of a score, in every setting."""
+    compared = [_compare(case) if case.comparable else _Compared([], None, []) for case in cases]
+    families: dict[str, list[Contrast]] = {}
+    for one in compared:
+        for contrast in one.all:
+            families.setdefault(contrast.score.name, []).append(contrast)
+    found: dict[int, Contrast] = {}
+    for family in families.values():
+        found |= {id(alone): together for alone, together in zip(family, corrected(family), strict=True)}
+    return [_verdict(case, one, found) for case, one in zip(cases, compared, strict=True)]
 
-    Args:
-        scores: see ``find_scores``; the first decides.
-        methods: the allocators, in the order of legends.
-        needed: a sentence more on an allocator that has two or more seeds.
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """The contrasts of a case, corrected for nothing.
+
+    Attributes:
+        against: in the score that decides, every allocator that can be compared with the baseline.
+        lead: the best two that anybody can use, against each other.
+        minor: as ``against``, in every other score.
     """
-    main, *minor = scores
-    base = main.baseline
-    against = _against(main, methods, base)
-    lead = _lead_of(against)
-    family = corrected([*against, *([lead] if lead else [])])
-    of_main, lead = _by_method(family[: len(against)]), family[-1] if lead else None
-    of_minor = [_by_method(corrected(_against(score, methods, base))) for score in minor]
+
+    against: list[Contrast]
+    lead: Contrast | None
+    minor: list[list[Contrast]]
+
+    @property
+    def all(self) -> list[Contrast]:
+        return [*self.against, *([self.lead] if self.lead else []), *(one for score in self.minor for one in score)]
+
+
+def _compare(case: Case) -> _Compared:
+    main, *minor = case.scores
+    against = _against(main, case.methods, main.baseline)
+    return _Compared(against, _lead_of(against), [_against(score, case.methods, main.baseline) for score in minor])
+
+
+def _verdict(case: Case, compared: _Compared, found: Mapping[int, Contrast]) -> Verdict:
+    """The words for contrasts; ``found``: corrected, by the identity of what they were before."""
+    if len(case.methods) < 2:
+        return Verdict(f"Only {look(case.methods[0]).name} ran: there is nothing to compare.")
+    if not case.scores:
+        return Verdict("Nothing was recorded that allocators could be compared by.")
+    main, base = case.scores[0], case.scores[0].baseline
+    of_main = {one.method: found[id(one)] for one in compared.against}
+    of_minor = [{one.method: found[id(one)] for one in score} for score in compared.minor]
     sentences, disagreeing = [], []
-    for method in methods:
+    for method in case.methods:
         if method == base:
             continue
         if method not in of_main:
@@ -75,12 +123,13 @@ def judge_scores(scores: Sequence[Score], methods: Sequence[str], needed: Mappin
             sentences.append(f"{look(method).name} and {look(base).name} {what} with a {main.name}: not compared.")
             continue
         contrast = of_main[method]
-        beside = [family[method] for family in of_minor if method in family]
-        more = (needed or {}).get(method, "") if contrast.standing is not Standing.ONE_SEED else ""
+        beside = [of_score[method] for of_score in of_minor if method in of_score]
+        more = case.needed.get(method, "") if contrast.standing is not Standing.ONE_SEED else ""
         also = f"Also: {'; '.join(other.aside() for other in beside)}." if beside else ""
         sentences.append(" ".join(filter(None, [contrast.sentence(), more, also])))
         disagreeing += [(contrast, other) for other in beside if contrast.disagrees(other)]
     contrasts = list(of_main.values())
+    lead = found[id(compared.lead)] if compared.lead else None
     disagreements = [_disagreement(*pair) for pair in disagreeing]
     return Verdict(_headline(main, contrasts, lead), sentences, disagreements, contrasts, disagreeing)
 
@@ -95,10 +144,6 @@ def _lead_of(against: Sequence[Contrast]) -> Contrast | None:
     usable = [one for one in against if not is_told(one.method) and one.num_seeds > 1]
     best = sorted(usable, key=lambda one: -one.advantage)[:2]
     return compare(best[0].score, best[0].method, best[1].method) if len(best) > 1 else None
-
-
-def _by_method(contrasts: Sequence[Contrast]) -> dict[str, Contrast]:
-    return {one.method: one for one in contrasts}
 
 
 def responses_needed(runs: Runs) -> dict[str, str]:

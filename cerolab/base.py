@@ -15,11 +15,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from cerolab import feedback as feedback_checks
+from cerolab import limits
 from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray, Wave
 from cerolab.checks import whole_number
 from cerolab.errors import AllocatorError, ProtocolError, StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.hooks import defined_at, described, raised
+from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 from cerolab.sources import is_built_in
 from cerolab.text import brief
@@ -52,7 +54,8 @@ class BaseAllocator(ABC, Generic[OptionsT]):
     Class attributes that a subclass sets:
         name: registry name.
         Options: a frozen dataclass of hyper-parameters with defaults.
-        limits: least and largest value of the state's arrays, by name; a state outside is refused.
+        limits: least and largest value of the state's arrays, by name, see ``cerolab.limits``; a state outside is
+            refused.
 
     Attributes:
         problem, seed, options: as given to ``make``.
@@ -63,7 +66,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
 
     name: ClassVar[str]
     Options: ClassVar[type[Any]] = NoOptions
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    limits: ClassVar[Limits] = {}
     _step: str | None = None  # of the method, while it runs
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
@@ -74,6 +77,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         self.remaining = problem.budget
         self.remaining_tokens = problem.token_budget
         self._pending: Allocation | None = None
+        self._open_round = (0, 0)  # waves and units of the round at hand, as far as this object has seen it
 
     def __repr__(self) -> str:
         """``cero(price=0.3): round 12 of 100, 8,760 of 10,000 units left, 1,000 prompts, seed 0``, as ``<...>``.
@@ -101,6 +105,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
     def _select(self) -> Allocation:
         """Choose the next wave, within capacity, caps and ``self.remaining``; must not change the state.
 
+        Every wave but a round's last has a unit at least, so that the round ends; ``last_wave`` says which is the last.
         A token budget is not its affair: what is chosen is cut off, in priority order, at what the tokens pay for.
         """
 
@@ -126,7 +131,7 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         try:
             return getattr(self, step)(*arguments)
         except Exception as error:
-            if isinstance(error, AllocatorError) or is_built_in(type(self)):
+            if isinstance(error, (AllocatorError, StateError)) or is_built_in(type(self)):
                 raise
             raise raised(self, step, error) from error
         finally:
@@ -162,7 +167,8 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         """The next wave; asked again before ``observe`` it is the same one.
 
         Raises:
-            AllocatorError: the method's own code raised, or chose no ``Allocation``; names file and line.
+            AllocatorError: the method's own code raised, or chose no ``Allocation``, or a round without end; names file
+                and line.
         """
         self._turn("allocate()")
         if self._pending is None:
@@ -172,8 +178,25 @@ class BaseAllocator(ABC, Generic[OptionsT]):
                     f"{self.name}: _select returned {described(chosen)} ({defined_at(type(self)._select)}); "
                     "it must return an Allocation: return Allocation(prompts, units)"
                 )
-            self._pending = chosen if self.remaining_tokens is None else chosen.first(self.affordable)
+            chosen = chosen if self.remaining_tokens is None else chosen.first(self.affordable)
+            self._check_round_ends(chosen)
+            self._pending = chosen
         return self._pending
+
+    def _check_round_ends(self, chosen: Allocation) -> None:
+        """Refuse waves that could go on for ever: every wave but a round's last has units, at most C in all."""
+        waves, units = self._open_round
+        units += chosen.num_units
+        if chosen.num_units == 0 and not chosen.last_wave:
+            problem = "chose a wave without units that is not the round's last"
+        elif waves and units > self.problem.capacity:
+            problem = f"chose {units} units in {waves + 1} waves of a round, above capacity={self.problem.capacity}"
+        else:
+            return
+        raise AllocatorError(
+            f"{self.name}: _select {problem} ({defined_at(type(self)._select)}; round {self.round_index}, "
+            f"seed={self.seed}); a round's last wave has last_wave=True: return Allocation(prompts, units)"
+        )
 
     def observe(self, allocation: Allocation, feedback: Feedback) -> None:
         """Learn from the rollouts of the last allocation.
@@ -212,6 +235,8 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         if self.remaining_tokens is not None and num_tokens is not None:
             self.remaining_tokens -= int(num_tokens.sum())
         self.round_index += allocation.last_wave
+        waves, units = self._open_round
+        self._open_round = (0, 0) if allocation.last_wave else (waves + 1, units + allocation.num_units)
 
     @property
     def round_open(self) -> bool:
@@ -298,31 +323,50 @@ class BaseAllocator(ABC, Generic[OptionsT]):
             if theirs.size != 1 or theirs.item() != mine:
                 raise StateError(f"{self.name}: the state has {key}={theirs}, this allocator {key}={mine}")
         counts: dict[str, int] = {}
-        limits = {"round_index": self.problem.num_rounds, "remaining": self.problem.budget}
+        most_of = {"round_index": self.problem.num_rounds, "remaining": self.problem.budget}
         if self.problem.token_budget is not None:
-            limits["remaining_tokens"] = self.problem.token_budget
-        for key, most in limits.items():
+            most_of["remaining_tokens"] = self.problem.token_budget
+        for key, most in most_of.items():
             value = self._stored(state, key)
             if value.size != 1 or value.dtype.kind not in "iu" or not 0 <= value.item() <= most:
                 raise StateError(f"{self.name}: the state has {key}={value}, expected a whole number in 0..{most}")
             counts[key] = int(value.item())
         own = self._state_arrays()
         arrays = {key: self._checked_array(key, self._stored(state, key), mine) for key, mine in own.items()}
-        spent = self.problem.budget - counts["remaining"]
-        if "exposure" in arrays and int(arrays["exposure"].sum()) != spent:
-            raise StateError(f"{self.name}: the state's exposure does not sum to the {spent} units it has spent")
-        if "remaining_tokens" in counts and "tokens" in arrays:
-            spent_tokens = limits["remaining_tokens"] - counts["remaining_tokens"]
-            if int(arrays["tokens"].sum()) != spent_tokens:
-                raise StateError(f"{self.name}: the state's tokens do not sum to the {spent_tokens} it has spent")
+        spent_tokens = most_of.get("remaining_tokens", 0) - counts.get("remaining_tokens", 0)
+        self._check_state(arrays, counts["round_index"], counts["remaining"], spent_tokens)
         self._call("_load_arrays", arrays)
         self.round_index, self.remaining, self._pending = counts["round_index"], counts["remaining"], None
         self.remaining_tokens = counts.get("remaining_tokens")
+        self._open_round = (0, 0)
+
+    def _check_state(
+        self, arrays: Mapping[str, np.ndarray], round_index: int, remaining: int, spent_tokens: int
+    ) -> None:
+        """Refuse arrays, each within its limits, that cannot be together, or after such a round and spend.
+
+        Raises:
+            StateError: names the array.
+        """
+        problem, spent = self.problem, self.problem.budget - remaining
+        most = problem.capacity * min(round_index + 1, problem.num_rounds)  # the round may be open
+        if spent > most:
+            raise StateError(
+                f"{self.name}: the state has remaining={remaining} in round {round_index}, when at most {most} of "
+                f"{problem.budget} units can be spent"
+            )
+        if "exposure" in arrays and int(arrays["exposure"].sum()) != spent:
+            raise StateError(f"{self.name}: the state's exposure does not sum to the {spent} units it has spent")
+        if "tokens" in arrays and int(arrays["tokens"].sum()) != spent_tokens:
+            raise StateError(f"{self.name}: the state's tokens do not sum to the {spent_tokens} it has spent")
 
     def _stored(self, state: Mapping[str, Any], key: str) -> np.ndarray:
         if key not in state:
             raise StateError(f"{self.name}: the state lacks {key!r}; was it saved by state_dict()?")
-        return np.asarray(state[key])
+        try:
+            return np.asarray(state[key])
+        except ValueError:
+            raise StateError(f"{self.name}: the state's {key} is no array") from None
 
     def _checked_array(self, key: str, array: np.ndarray, own: np.ndarray) -> np.ndarray:
         """``array``, if it could be this allocator's own ``key``: same shape, finite numbers, within ``limits``."""
@@ -332,9 +376,9 @@ class BaseAllocator(ABC, Generic[OptionsT]):
         if array.dtype.kind not in ("iu" if whole else "iuf") or not np.isfinite(array).all():
             kind = "whole" if whole else "finite"
             raise StateError(f"{self.name}: the state's {key} is not made of {kind} numbers")
-        low, high = self.limits.get(key, (-np.inf, np.inf))
-        if array.size and not (low <= array.min() and array.max() <= high):
-            raise StateError(f"{self.name}: the state's {key} leaves [{low:g}, {high:g}]")
+        low, high = (limits.resolved(limit, self.problem) for limit in self.limits.get(key, (-np.inf, np.inf)))
+        if not ((low <= array) & (array <= high)).all():
+            raise StateError(f"{self.name}: the state's {key} leaves [{low.tolist()}, {high.tolist()}]")
         return array
 
     def options_dict(self) -> dict[str, Any]:

@@ -7,7 +7,6 @@ responses, so n is a multiple of g: at least ceil(least / g) units and at most f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +18,6 @@ from cerolab.epochs import Epochs
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 from cerolab.projection import largest_increments
-
-LIMITS: Mapping[str, tuple[float, float]] = {"order": (0, np.inf), "cursor": (0, np.inf)}
 
 
 @dataclass(frozen=True, slots=True)

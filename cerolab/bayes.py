@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
@@ -10,12 +9,16 @@ from typing import Any, ClassVar, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from cerolab import seeding
+from cerolab import limits, seeding
 from cerolab.allocation import Allocation, FloatArray
 from cerolab.checks import whole_number
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, StateError
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits
 from cerolab.posterior import (
+    LEAST_WEIGHT,
+    MOST_PRIOR,
+    MOST_WEIGHT,
     Posterior,
     Precision,
     Prior,
@@ -29,6 +32,7 @@ from cerolab.projection import TieOrder
 from cerolab.stack import StackableAllocator
 
 _STEADY = 0.8 - 1e-9, 1.25 + 1e-9  # evidence at the last fit over that of today; sums of floats, so with some slack
+_ROUNDING = 1.0 + 1e-6  # sums of floats
 _REFITS = 20  # of the pool's prior over the horizon, besides those where the evidence has grown
 
 
@@ -75,13 +79,14 @@ class PosteriorAllocator(StackableAllocator[OptionsT]):
     Options = PosteriorOptions
     posterior_arrays: ClassVar = ("posterior.num_responses", "posterior.reward_sum")
     fades_by_visit: ClassVar[bool] = False  # ``forgetting`` is what a visit keeps of a prompt's evidence, not a round
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "prior": (1e-300, math.inf),
-        "num_responses": (0.0, math.inf),
-        "reward_sum": (0.0, math.inf),
-        "reward_sq_sum": (0.0, math.inf),
-        "fitted_evidence": (0.0, math.inf),
-        "exposure": (0, math.inf),
+    limits: ClassVar[Limits] = {
+        "prior": (1e-300, MOST_PRIOR),
+        "num_responses": (0.0, limits.prompt_responses),
+        "reward_sum": (0.0, limits.prompt_responses),
+        "reward_sq_sum": (0.0, limits.prompt_responses),
+        "graded": (0, 1),
+        "fitted_evidence": (0.0, limits.all_responses),
+        "exposure": (0, limits.prompt_units),
         "slope": (0.0, 1.0),
         "price": (0.0, 1.0),
     }
@@ -150,6 +155,26 @@ class PosteriorAllocator(StackableAllocator[OptionsT]):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {**self.posterior.state_dict(), "fitted_evidence": np.array(self._fitted_evidence)}
+
+    def _check_state(
+        self, arrays: Mapping[str, np.ndarray], round_index: int, remaining: int, spent_tokens: int
+    ) -> None:
+        super()._check_state(arrays, round_index, remaining, spent_tokens)
+        unit = self.problem.responses_per_unit * _ROUNDING
+        most = (self.problem.budget - remaining) * unit
+        seen, fitted = float(arrays["num_responses"].sum(dtype=np.float64)), float(arrays["fitted_evidence"])
+        if seen > most:
+            raise StateError(f"{self.name}: the state's num_responses are more than the units spent have")
+        if "exposure" in arrays and (arrays["num_responses"] > arrays["exposure"] * unit).any():
+            raise StateError(f"{self.name}: the state's num_responses are more than its exposure has")
+        if fitted > (most if self._learns_prior else 0.0):
+            raise StateError(f"{self.name}: the state's fitted_evidence is {fitted}, of {seen} responses")
+        own, prior = self.options.prior, arrays["prior"]
+        if isinstance(own, str):
+            if not (prior.min() >= LEAST_WEIGHT / _ROUNDING and prior.max() <= MOST_WEIGHT * _ROUNDING):
+                raise StateError(f"{self.name}: the state's prior {prior.tolist()} is none that is learned")
+        elif tuple(prior.tolist()) != own:
+            raise StateError(f"{self.name}: the state's prior is not that of its options, {own}")
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.posterior = Posterior.from_state(arrays, self._round_forgetting, self.options.precision)

@@ -9,6 +9,9 @@ from typing import Any
 
 from cerolab.errors import InvalidValueError
 
+FOLDER_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # of an experiment, a run and whatever else folders are named after
+LONGEST_FOLDER_NAME = 200  # characters; file systems stop at 255 bytes
+
 
 def whole_number(field: str, value: Any, least: int | None = None) -> int:
     """``value`` as an int; NumPy's integers count, booleans do not.

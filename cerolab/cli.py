@@ -29,6 +29,7 @@ Config = Annotated[Path | None, Parameter(help="YAML or TOML file with settings 
 Preset = Annotated[str | None, Parameter(help="Settings that go together; options given beside it come first.")]
 Quick = Annotated[bool, Parameter(negative="", help="A small run, seconds.")]
 _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)  # full, over quota, closed to us
+_NO_PATHS = {"true", "false", "yes", "no", "on", "off", "none", "null"}  # each would become a folder of that name
 _LONGEST_FILE = 100_000  # bytes of a settings file
 _LONGEST_MESSAGE = 1500  # characters
 _PLAIN_SIGNS = {
@@ -82,7 +83,7 @@ def launch(
             sources += [_file(config, switches), _NotFromFiles(config)]
         if preset is not None:
             sources.append(Dict(dict(preset), source="the preset"))
-        app.config = tuple(sources)
+        app.config = (*sources, _one_name_deep)
         app(tokens)
 
     def plain(*tokens: Tokens, config: Config = None) -> None:
@@ -163,6 +164,8 @@ def _in_our_words(error: CycloptsError) -> str:
     cause, argument = error.__cause__, error.argument
     if isinstance(cause, ValidationError) and argument is not None:
         return str(refusal(argument.field_info.name, argument.value, argument.field_info.annotation, cause))
+    if isinstance(cause, InvalidValueError) and argument is not None:
+        return str(InvalidValueError(argument.field_info.name, cause.value, cause.problem, cause.remedy))
     name = "" if argument is None or argument.name in str(error) else f"{argument.name}: "
     return f"{name}{error}"
 
@@ -189,6 +192,11 @@ def _any_terminal() -> None:
 
 def _converted(hint: Any, tokens: Sequence[str]) -> Any:
     """A value of that type from text, never rounded; Cyclopts itself takes 2.6 for 3."""
+    for token in tokens if Path in (hint, *get_args(hint)) else ():
+        text = token.value if isinstance(token, Token) else token
+        if text.strip().lower() in _NO_PATHS:
+            remedy = f"give a path, or leave an option out for its default; one of that name is {Path(text).absolute()}"
+            raise InvalidValueError("", text, "is a word for yes, no or nothing, not a path", remedy)
     return convert(hint, tokens, converter=_leaf)
 
 
@@ -223,6 +231,17 @@ class _NotFromFiles:
             full = ".".join([option, *token.keys])
             problem = f"holds {full[2:]}, which can run code or reach other machines"
             raise InvalidValueError("config", self._source, problem, f"give {full} on the command line if you trust it")
+
+
+def _one_name_deep(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuses settings within settings of a mapping, of whose options none is a mapping itself: --trl.a.b 1."""
+    options = {argument.name for argument in arguments}
+    for argument in arguments:
+        for token in (token for token in argument.tokens if len(token.keys) > 1):
+            outer, inner = f"{argument.name}.{token.keys[0]}", f"--{'.'.join(token.keys)}"
+            remedy = f"give {inner}" if f"--{token.keys[0]}" in options else f"give {outer} a value"
+            field = ".".join([argument.name[2:], *token.keys])
+            raise InvalidValueError(field, token.value, "is a setting within a setting", remedy)
 
 
 def _names_only(loaded: Any) -> bool:

@@ -9,17 +9,18 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
-from cerolab import seeding
+from cerolab import limits, seeding
 from cerolab.allocation import FloatArray, IntArray
 from cerolab.errors import StateError
+from cerolab.limits import Limits
 
 _MOST_PROMPTS = 512
 _DECIMALS = 9  # of a logit; the order in which a library sums changes those behind
 _BLOCK = 1 << 14  # prompts predicted at a time
-LIMITS: Mapping[str, tuple[float, float]] = {
-    "observed": (-1, np.inf),
-    "observed_responses": (0.0, np.inf),
-    "observed_rewards": (0.0, np.inf),
+LIMITS: Limits = {
+    "observed": (-1, limits.last_prompt),
+    "observed_responses": (0.0, limits.round_responses),
+    "observed_rewards": (0.0, limits.round_responses),
 }
 
 
@@ -114,6 +115,8 @@ class EmbeddingProcess:
         count = int(np.count_nonzero(prompts >= 0))
         if prompts.max() >= len(self._embedding_Md) or (prompts[:count] < 0).any():
             raise StateError("the state's observed names prompts outside the pool, or leaves gaps between them")
+        if np.unique(prompts[:count]).size != count:
+            raise StateError("the state's observed names a prompt twice")
         restored = copy.copy(self)
         restored._prompts = prompts
         restored._responses = np.array(arrays["observed_responses"], np.float64)

@@ -7,10 +7,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cerolab import seeding
+from cerolab import limits, seeding
 from cerolab.allocation import IntArray
 from cerolab.errors import StateError
+from cerolab.limits import Limits
 from cerolab.projection import is_permutation
+
+# The order has every prompt once; a round draws no prompt twice, so it ends one epoch at most.
+LIMITS: Limits = {
+    "order": (0, limits.last_prompt),
+    "cursor": (0, lambda problem: (problem.num_rounds, problem.num_prompts)),
+}
 
 
 class Epochs:

@@ -14,6 +14,7 @@ from cerolab.errors import OverspendError, ProtocolError, StateError
 from cerolab.problem import AllocationProblem
 
 _SCHEMA = 1
+_MOST = 2**63 - 1
 _COUNTS = ("units", "responses", "tokens", "updates", "round_index")
 
 
@@ -81,7 +82,13 @@ class BudgetLedger:
             OverspendError: prompts outside the pool or named twice, a prompt above its cap in this round, more than
                 the round's capacity or the remaining budget, more than the tokens left could pay for, or a round after
                 the last.
+            ProtocolError: a wave without units that is not the round's last, so that the round might never end.
         """
+        if not allocation.num_units and not allocation.last_wave:
+            raise ProtocolError(
+                f"round {self.round_index} has a wave without units that is not its last; every other wave has one at "
+                "least, so that the round ends: set last_wave=True"
+            )
         self._check_prompts(allocation)
         self._check_total(allocation.num_units)
         self.exposure_M[allocation.prompts] += allocation.units
@@ -211,7 +218,7 @@ class BudgetLedger:
         budgeted = self.problem.token_budget is not None
         for name in (*_COUNTS, "reserved_tokens") if budgeted else _COUNTS:
             value = np.asarray(state.get(name))
-            if value.size != 1 or value.dtype.kind not in "iu" or value.item() < 0:
+            if value.size != 1 or value.dtype.kind not in "iu" or not 0 <= value.item() <= _MOST:
                 raise StateError(f"ledger state has {name}={state.get(name)}, expected a whole number >= 0")
             counts[name] = int(value.item())
         exposure, round_exposure = (np.asarray(state.get(name)) for name in ("exposure", "round_exposure"))
@@ -220,8 +227,23 @@ class BudgetLedger:
                 raise StateError(f"ledger state has {name} of {array.size} prompts, not {self.problem.num_prompts}")
             if array.dtype.kind not in "iu" or array.min() < 0:
                 raise StateError(f"ledger state has {name} {array}, expected whole numbers >= 0")
-        if counts["round_index"] > self.problem.num_rounds:
-            raise StateError(f"ledger state has round_index={counts['round_index']} of {self.problem.num_rounds}")
+        rounds, updates = counts["round_index"], counts["updates"]
+        if rounds > self.problem.num_rounds:
+            raise StateError(f"ledger state has round_index={rounds} of {self.problem.num_rounds}")
+        if updates > rounds:
+            raise StateError(f"ledger state has updates={updates} in round_index={rounds} rounds")
+        begun = min(rounds + 1, self.problem.num_rounds)  # the last of them may be open
+        this_round = begun - rounds
+        each = {"exposure": begun * self.problem.max_units, "round_exposure": this_round * self.problem.max_units}
+        for name, array in (("exposure", exposure), ("round_exposure", round_exposure)):
+            if array.max() > each[name]:
+                raise StateError(f"ledger state has {name} up to {array.max()}, at most {each[name]} can be")
+        for name, array, units in (
+            ("exposure", exposure, begun * self.problem.capacity),
+            ("round_exposure", round_exposure, this_round * self.problem.capacity),
+        ):
+            if int(array.sum()) > units:
+                raise StateError(f"ledger state has {name} of {int(array.sum())} units, at most {units} can be")
         if (round_exposure > exposure).any():
             raise StateError("ledger state has round_exposure above exposure")
         if counts["units"] != int(exposure.sum()) or counts["units"] > self.problem.budget:

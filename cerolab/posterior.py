@@ -29,8 +29,8 @@ from cerolab.text import brief
 
 Prior = tuple[float, float]
 Precision = Literal["double", "single"]
-_LEAST_WEIGHT = 1e-2  # of a prior that is learned
-_MOST_PRIOR = 1e100  # products of two stay finite
+LEAST_WEIGHT, MOST_WEIGHT = 1e-2, 100.0  # of a prior that is learned
+MOST_PRIOR = 1e100  # products of two stay finite
 
 
 def expected_variance(alpha: npt.ArrayLike, beta: npt.ArrayLike) -> FloatArray:
@@ -225,6 +225,9 @@ class Posterior:
             raise StateError("the state's reward_sum is above its num_responses")
         if (squares > reward_sum + slack).any():
             raise StateError("the state's reward_sq_sum is above its reward_sum")
+        more = slack if precision == "double" else 100 * slack  # errors of single sums add up
+        if state["graded"] and (reward_sum**2 > num_responses * (squares + more)).any():
+            raise StateError("the state's reward_sq_sum is below what its reward_sum and num_responses leave")
         prior = (float(state["prior"][0]), float(state["prior"][1]))
         return cls(prior, forgetting, num_responses, reward_sum, squares if state["graded"] else None)
 
@@ -260,8 +263,8 @@ def checked_prior(prior: object) -> Prior:
     a0, b0 = (float(x) for x in pair)
     if not (0 < a0 < math.inf and 0 < b0 < math.inf):
         raise InvalidValueError("prior", (a0, b0), "is not positive and finite", remedy)
-    if max(a0, b0) > _MOST_PRIOR:
-        raise InvalidValueError("prior", (a0, b0), f"is above {_MOST_PRIOR:g}", remedy)
+    if max(a0, b0) > MOST_PRIOR:
+        raise InvalidValueError("prior", (a0, b0), f"is above {MOST_PRIOR:g}", remedy)
     return a0, b0
 
 
@@ -276,7 +279,7 @@ def checked_forgetting(forgetting: object) -> float:
 
 
 def fit_prior(
-    reward_sum: FloatArray, num_responses: FloatArray, variance_ratio: float = 1.0, most_weight: float = 100.0
+    reward_sum: FloatArray, num_responses: FloatArray, variance_ratio: float = 1.0, most_weight: float = MOST_WEIGHT
 ) -> Prior:
     """The pool-wide empirical-Bayes prior: the likeliest beta-binomial law of all prompts with responses.
 
@@ -311,11 +314,11 @@ def fit_prior(
         slope = np.array([a - 1.0 - a * slope_a, b - 1.0 - b * slope_b])
         return float((penalty - likelihood) / weight.sum()), slope / weight.sum()
 
-    bounds = [(math.log(_LEAST_WEIGHT), math.log(most_weight))] * 2
+    bounds = [(math.log(LEAST_WEIGHT), math.log(most_weight))] * 2
     best = optimize.minimize(
         loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-10}
     )
-    a0, b0 = (min(max(float(f"{part:.3g}"), _LEAST_WEIGHT), most_weight) for part in variance_ratio * np.exp(best.x))
+    a0, b0 = (min(max(float(f"{part:.3g}"), LEAST_WEIGHT), most_weight) for part in variance_ratio * np.exp(best.x))
     return a0, b0
 
 

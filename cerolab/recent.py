@@ -7,10 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from cerolab import limits
 from cerolab.allocation import FloatArray, IntArray
 from cerolab.errors import StateError
+from cerolab.limits import Limits
 
-LIMITS: Mapping[str, tuple[float, float]] = {"recent_responses": (0, 2**31 - 1), "recent_rewards": (0.0, np.inf)}
+LIMITS: Limits = {
+    "recent_responses": (0, limits.round_responses),
+    "recent_rewards": (0.0, limits.round_responses),
+}
 
 
 class RecentGroups:

@@ -19,10 +19,12 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar, cast, get_args, 
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from cerolab.checks import FOLDER_NAME, LONGEST_FOLDER_NAME
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_LONGEST_NAME = LONGEST_FOLDER_NAME // 2  # typed by a user: folders may be named after it and something else
 _PLAIN = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 Seeds = Annotated[int, Field(ge=1, le=100_000)]  # how many
@@ -65,8 +67,8 @@ NoRepeats = AfterValidator(_no_repeats)  # of tuples
 
 
 def _folder_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        remedy = "use up to 100 letters, digits, '.', '_' and '-', a letter or digit first"
+    if len(name) > _LONGEST_NAME or not re.fullmatch(FOLDER_NAME, name):
+        remedy = f"use up to {_LONGEST_NAME} letters, digits, '.', '_' and '-', a letter or digit first"
         raise InvalidValueError("", name, "cannot be a folder name", remedy)
     return name
 

@@ -12,7 +12,7 @@ _FEW, _LONG = 6, 60  # values of an array, characters of anything else
 def brief(value: Any) -> str:
     """Arrays and sequences as ``[5, 0, 17, ... 24]``, the last the number of values; anything else short too."""
     if isinstance(value, (np.ndarray, list, tuple)):
-        size = len(value) if np.ndim(value) else 0
+        size = 0 if isinstance(value, np.ndarray) and not value.ndim else len(value)
         if size > _FEW:
             return f"[{', '.join(brief(one) for one in value[:3])}, ... {size:,}]"
         if size:

@@ -13,17 +13,19 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from cerolab import batches
+from cerolab import epochs, limits
 from cerolab.allocation import Allocation, BoolArray, IntArray
 from cerolab.base import BaseAllocator
 from cerolab.epochs import Epochs
 from cerolab.errors import InvalidValueError, StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.groups import contrast
+from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 
 OptionsT = TypeVar("OptionsT")
 
+_MOST_TURNS = 1_000_000  # through the pool in one round, even where most prompts are skipped
 _SUMS = ("round_responses", "round_reward_sum", "round_reward_sq_sum")
 
 
@@ -42,11 +44,11 @@ class RoundAllocator(BaseAllocator[OptionsT]):
     """
 
     turns: ClassVar[float] = 1  # times that a round may go through the pool
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        **batches.LIMITS,
-        "round": (0, np.inf),
-        "round_units": (0, np.inf),
-        **dict.fromkeys(_SUMS, (0.0, np.inf)),
+    limits: ClassVar[Limits] = {
+        **epochs.LIMITS,
+        "round": (0, lambda problem: (*[problem.capacity] * 3, np.inf)),
+        "round_units": (0, limits.round_units),
+        **dict.fromkeys(_SUMS, (0.0, limits.round_responses)),
     }
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
@@ -135,13 +137,29 @@ class RoundAllocator(BaseAllocator[OptionsT]):
             "round_reward_sq_sum": self.reward_sq_sum_M.copy(),
         }
 
+    def _check_state(
+        self, arrays: Mapping[str, np.ndarray], round_index: int, remaining: int, spent_tokens: int
+    ) -> None:
+        super()._check_state(arrays, round_index, remaining, spent_tokens)
+        wave, quota, left, _ = (int(x) for x in arrays["round"])
+        if wave:
+            before = remaining + quota - left  # when the round began
+            due = self.problem.target_spend(round_index + 1) - (self.problem.budget - before)
+            right = max(0, min(due, self.problem.capacity, before))
+            if quota != right:
+                raise StateError(f"{self.name}: the state's round has the quota {quota}, not {right}")
+
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         epochs = self.epochs.restored(arrays)
         wave, quota, left, drawn = (int(x) for x in arrays["round"])
         units_M = np.array(arrays["round_units"], np.int64)
-        within = drawn <= self.turns * self.problem.num_prompts and quota <= self.problem.capacity
-        if not within or int(units_M.sum()) != quota - left:
+        within = drawn <= min(self.turns, _MOST_TURNS) * self.problem.num_prompts
+        units_fit = int(units_M.sum()) == quota - left
+        if not within or not units_fit or (wave == 0 and (quota or left or drawn)):
             raise StateError(f"{self.name}: the state's round and round_units do not fit together")
+        passed = epochs.draw(min(drawn, self.problem.num_prompts))
+        if np.delete(units_M, passed).any():
+            raise StateError(f"{self.name}: the state's round_units has prompts that the round has not passed")
         responses_M, reward_sum_M, reward_sq_sum_M = (np.array(arrays[key], np.float64) for key in _SUMS)
         if (responses_M > units_M * self.problem.responses_per_unit).any():
             raise StateError(f"{self.name}: the state's round_responses are more than its round_units have")

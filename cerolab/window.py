@@ -9,12 +9,13 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from cerolab import batches, recent
+from cerolab import epochs, recent
 from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
 from cerolab.base import BaseAllocator
 from cerolab.batches import Batches, GroupSizes, check_group_options
 from cerolab.epochs import Epochs
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 from cerolab.recent import RecentGroups
 
@@ -45,7 +46,7 @@ class WindowAllocator(BaseAllocator[OptionsT]):
     State: the epoch's order int64 [M] and cursor; the last W groups of each prompt [M, W], 12 bytes a group.
     """
 
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**batches.LIMITS, **recent.LIMITS}
+    limits: ClassVar[Limits] = {**epochs.LIMITS, **recent.LIMITS}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OptionsT):
         super().__init__(problem, seed, options)

@@ -52,8 +52,11 @@ class MeasuredRates:
 
 def _kept(file: Path) -> FloatArray:
     try:
-        return np.asarray(np.load(file, allow_pickle=False), np.float64)
-    except (OSError, ValueError, EOFError) as error:
+        success = np.asarray(np.load(file, allow_pickle=False), np.float64)
+        if success.ndim != 1 or not ((success >= 0.0) & (success <= 1.0)).all():
+            raise ValueError("no success rates")
+        return success
+    except Exception as error:  # zipfile and numpy raise many kinds for damaged bytes
         raise StateError(
             f"{file} is damaged ({error}); restore it, or remove {file.parent} to start the run from its first round"
         ) from None

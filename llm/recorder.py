@@ -16,6 +16,7 @@ from llm.accuracy import ALL, SuiteScore
 
 DETAIL = ("rounds", "groups", "evals", "pool")
 _MEMORY = 0.9  # of the smoothed numbers on the progress bar
+_LABEL = 10  # characters of the allocator's name there
 
 
 class TrainRecorder:
@@ -33,8 +34,8 @@ class TrainRecorder:
         self._smooth: dict[str, float] = {}
         self._shown: dict[str, str] = {}
         self._bar = tqdm(
-            total=ledger.problem.budget_responses, desc=label, unit="resp", unit_scale=True, disable=quiet,
-            dynamic_ncols=True, smoothing=0.05,
+            total=ledger.problem.num_rounds, desc=_label(label), unit="round", disable=quiet, dynamic_ncols=True,
+            smoothing=0.05, bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix} <{remaining}",
         )  # fmt: skip
 
     def __call__(self, view: RoundView) -> None:
@@ -49,25 +50,21 @@ class TrainRecorder:
             self._writer.flush()
 
     def _show(self, view: RoundView) -> None:
-        self._bar.update(self.ledger.responses - self._bar.n)
+        self._bar.update(view.index + 1 - self._bar.n)
         whole = whole_groups(view.waves)
         if whole.allocation.num_groups:
             graded, total = float(np.sum(whole.feedback.num_responses)), float(np.sum(whole.feedback.reward_sum))
             effective = float(mixed_groups(whole).mean())
-            for name, value in (("reward", total / max(graded, 1.0)), ("effective", effective)):
+            for name, value in (("reward", total / max(graded, 1.0)), ("mixed", effective)):
                 self._smooth[name] = _MEMORY * self._smooth.get(name, value) + (1 - _MEMORY) * value
-        self._shown |= {name: f"{value:.3f}" for name, value in self._smooth.items()}
-        self._shown["left"] = f"{self.ledger.remaining_responses:,}"
-        if not np.isnan(view.price):
-            self._shown["price"] = f"{view.price:.3f}"
-        self._shown["round"] = f"{view.index + 1}/{self.ledger.problem.num_rounds}"
-        self._bar.set_postfix(self._shown)
+        self._shown |= {name: f"{value:.2f}" for name, value in self._smooth.items()}
+        self._bar.set_postfix_str(", ".join(f"{name} {value}" for name, value in self._shown.items()))
 
     def evaluated(self, found: Iterable[SuiteScore]) -> None:
         """Record an evaluation before the next round."""
         for score in found:
             if score.suite == ALL and score.problem == "all":
-                self._shown["accuracy"] = f"{score.avg_at_n:.4f}"
+                self._shown["acc"] = f"{score.avg_at_n:.3f}"
             if self._writer is not None:
                 self._writer.append(
                     "evals",
@@ -114,6 +111,15 @@ class TrainRecorder:
             },
         }
 
+    def trained(self) -> None:
+        """The training is over; rounds left without budget are as good as done."""
+        self._bar.update(self.ledger.problem.num_rounds - self._bar.n)
+
     def close(self) -> None:
-        """Take the bar away."""
+        """Let go of the bar, where it stands."""
         self._bar.close()
+
+
+def _label(method: str) -> str:
+    """A name that leaves a terminal of 80 columns room for the numbers."""
+    return method if len(method) <= _LABEL else f"{method[: _LABEL - 1]}…"

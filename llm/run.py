@@ -72,6 +72,7 @@ def run_training(session: Session, quiet: bool = False) -> Path:
             )
             trainer.add_callback(FlushBeforeCheckpoints(recorder.flush))
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
+            recorder.trained()
             evaluate(settings.eval_samples)
             if settings.final_samples and settings.final_samples != settings.eval_samples:
                 evaluate(settings.final_samples, one_by_one=True)

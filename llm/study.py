@@ -179,6 +179,8 @@ def train_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         if name in _OWN:
             remedy = f"give --{written} of the study" if name in ("name", "out", "plugins") else "leave it out"
             raise InvalidValueError(f"settings.{written}", value, "is not of one run", remedy)
+        if name == "trl" and isinstance(value, str):
+            raise InvalidValueError(f"settings.{written}", value, "has a name of its own here", "give --trl.NAME VALUE")
         if name not in known:
             near = " or ".join(get_close_matches(name, known, n=2))
             remedy = f"did you mean {near}?" if near else "python -m llm.train --help lists them"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from tqdm import tqdm
 
 from cerolab.method import Method
-from cerolab.records import claim_directory, method_label, pack_experiment, provenance, read_infos
+from cerolab.records import claim_directory, is_claimed, method_label, pack_experiment, provenance, read_infos
 from cerolab.records.own import committed_beside, writable
 from cerolab.records.settings import plugin_version
 from cerolab.registry import import_plugins
 from cerolab.workers import worker_count
 from sim.cell import Cell
+from sim.footprint import announcement
 from sim.local_engine import run_locally
 from sim.runs import missing_methods
 from sim.task import Task
@@ -68,6 +70,31 @@ class Done(NamedTuple):
     directory: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a command is going to do.
+
+    Attributes:
+        tasks: of one cell each, what is still to run of it.
+        directory: folder of the runs.
+        notes: what to say first: how many runs are done already, whose code has changed, how large the tables will be.
+    """
+
+    tasks: Sequence[Task]
+    directory: Path
+    notes: Sequence[str]
+
+    @property
+    def num_runs(self) -> int:
+        """Runs to do."""
+        return sum(task.num_runs for task in self.tasks)
+
+    def __str__(self) -> str:
+        """In lines, for a dry run."""
+        runs = "1 run" if self.num_runs == 1 else f"{self.num_runs:,} runs"
+        return "\n".join([*self.notes, f"{runs} to do, in {self.directory}"])
+
+
 def run_experiment(
     settings: ExperimentSettings,
     detail: tuple[str, ...] = (),
@@ -83,15 +110,24 @@ def run_experiment(
     Raises:
         CerolabError: settings that cannot be used, a folder of another experiment, or a run that failed.
     """
-    import_plugins(settings.plugins)
-    settings.check()
-    cells = list(settings.cells())
-    directory = writable(settings.directory, (not method.plugin for _, methods in cells for method in methods))
+    cells, directory = _checked(settings)
     for folder in dict.fromkeys((settings.directory, directory)):  # the committed one is there, so only compared
         claim_directory(folder, settings.fixed())
     ran = run_cells(cells, directory, detail, workers, settings.plugins, quiet, engine)
     pack_experiment(directory)
     return Done(ran, directory)
+
+
+def plan_experiment(settings: ExperimentSettings, detail: tuple[str, ...] = ()) -> Plan:
+    """What ``run_experiment`` would do; nothing is run or written.
+
+    Raises:
+        CerolabError: settings that cannot be used, or a folder of another experiment.
+    """
+    cells, directory = _checked(settings)
+    for folder in dict.fromkeys((settings.directory, directory)):
+        is_claimed(folder, settings.fixed())
+    return _plan(cells, directory, detail)
 
 
 def run_cells(
@@ -119,28 +155,16 @@ def run_cells(
     Raises:
         RunFailedError: a run raised; the others that were finished stay on disk, and a new start does the rest.
     """
-    infos = read_infos(directory) if directory.exists() else {}
-    beside = committed_beside(directory)
-    done = {*infos, *(read_infos(beside) if beside is not None else ())}
     worker_count(workers)
-    tasks, seen = [], set(done)
-    for cell, methods in cells:
-        left = missing_methods(cell, methods, directory, detail, seen)
-        seen |= {cell.settings(directory.name, method, detail).run_id for method in methods}
-        if left:
-            tasks.append(Task((cell,), tuple(left), directory, detail))
-    total = sum(len(task.methods) for task in tasks)
-    skipped = sum(len(methods) for _, methods in cells) - total
-    if skipped:
-        tqdm.write(f"{skipped} of {total + skipped} runs are done already")
-    for line in _changed_plugins(infos.values(), [method for task in tasks for method in task.methods]):
-        tqdm.write(line)
-    if not tasks:
+    plan = _plan(cells, directory, detail)
+    for note in plan.notes:
+        tqdm.write(note)
+    if not plan.tasks:
         return 0
-    finished = 0
+    total, finished = plan.num_runs, 0
     with (
         tqdm(total=total, unit="run", disable=quiet, smoothing=0.05, dynamic_ncols=True) as bar,
-        closing(engine(tasks, provenance(), workers, plugins)) as counts,
+        closing(engine(plan.tasks, provenance(), workers, plugins)) as counts,
     ):
         for ran in counts:
             bar.update(ran)
@@ -149,6 +173,35 @@ def run_cells(
     if finished < total:
         tqdm.write(f"{total - finished} of {total} runs were done by another process meanwhile")
     return finished
+
+
+def _checked(settings: ExperimentSettings) -> tuple[list[tuple[Cell, Sequence[Method]]], Path]:
+    """The cells of settings that can be used, and the folder that their runs go to."""
+    import_plugins(settings.plugins)
+    settings.check()
+    cells = list(settings.cells())
+    return cells, writable(settings.directory, (not method.plugin for _, methods in cells for method in methods))
+
+
+def _plan(cells: Iterable[tuple[Cell, Sequence[Method]]], directory: Path, detail: tuple[str, ...]) -> Plan:
+    infos = read_infos(directory) if directory.exists() else {}
+    beside = committed_beside(directory)
+    seen = {*infos, *(read_infos(beside) if beside is not None else ())}
+    tasks, asked = [], 0
+    for cell, methods in cells:
+        left = missing_methods(cell, methods, directory, detail, seen)
+        seen |= {cell.settings(directory.name, method, detail).run_id for method in methods}
+        asked += len(methods)
+        if left:
+            tasks.append(Task((cell,), tuple(left), directory, detail))
+    total = sum(task.num_runs for task in tasks)
+    sizes = announcement([(task.cells[0].problem, task.num_runs) for task in tasks], detail)
+    notes = [
+        f"{asked - total} of {asked} runs are done already" if asked > total else "",
+        *_changed_plugins(infos.values(), [method for task in tasks for method in task.methods]),
+        sizes,
+    ]
+    return Plan(tasks, directory, [note for note in notes if note])
 
 
 def _changed_plugins(infos: Iterable[Mapping[str, Any]], methods: Iterable[Method]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cerolab.cli import launch
 from cerolab.records.files import write_text
-from sim.engine import run_experiment
+from sim.engine import plan_experiment, run_experiment
 from sim.engine_settings import EngineSettings
 from sim.leaderboard_settings import QUICK, LeaderboardSettings
 
@@ -33,17 +33,23 @@ def leaderboard(
     settings: Annotated[LeaderboardSettings, Parameter(name="*")] = LeaderboardSettings(),  # noqa: B008
     machines: Annotated[EngineSettings, Parameter(name="*")] = EngineSettings(),  # noqa: B008
     *,
+    dry_run: bool = False,
     quiet: bool = False,
 ) -> None:
     """Run what is missing, then rank.
 
     Parameters
     ----------
+    dry_run
+        Say what would run, and stop; writes nothing.
     quiet
         No progress bar.
     """
-    began = time.perf_counter()
-    done = run_experiment(settings, workers=machines.workers, quiet=quiet, engine=machines.choose())
+    began, engine = time.perf_counter(), machines.choose()
+    if dry_run:
+        print(plan_experiment(settings))
+        return
+    done = run_experiment(settings, workers=machines.workers, quiet=quiet, engine=engine)
     _report(done.directory)
     Console().print(f"{done.num_runs} runs in {time.perf_counter() - began:.0f} s; records in {done.directory}")
 
@@ -51,16 +57,15 @@ def leaderboard(
 def _report(directory: Path) -> None:
     """Ranks and sentences on the terminal, all tables as Markdown, and the figure."""
     from analysis.gallery import draw_sweep
-    from analysis.leaderboard import markdown, overview, sentences
+    from analysis.leaderboard import Summary
     from analysis.load import load_beside_committed
-    from analysis.offline import offline_check
     from analysis.tables import to_rich
 
     runs = load_beside_committed(directory)
-    console = Console()
-    write_text(directory / "summary.md", markdown(runs) + "\n")
-    told = [*sentences(runs), offline_check(runs)]
-    console.print(to_rich(overview(runs), "Mean rank over scenarios, or of few of them the mean"), *told, sep="\n")
+    console, summary = Console(), Summary(runs)
+    write_text(directory / "summary.md", summary.markdown() + "\n")
+    title = "Mean rank over scenarios, or of few of them the mean"
+    console.print(to_rich(summary.overview, title), *summary.sentences, summary.solved, sep="\n")
     console.print(f"all numbers: {directory / 'summary.md'}")
     for path in draw_sweep(runs, directory / "figures"):
         if path.suffix == ".png":

@@ -12,7 +12,7 @@ from rich.console import Console
 from cerolab.cli import launch
 from cerolab.records.files import write_text
 from cerolab.settings import FolderToFill
-from sim.engine import run_experiment
+from sim.engine import plan_experiment, run_experiment
 from sim.engine_settings import EngineSettings
 from sim.sweep_settings import QUICK, SweepSettings
 
@@ -34,6 +34,7 @@ def regret_sweep(
     machines: Annotated[EngineSettings, Parameter(name="*")] = EngineSettings(),  # noqa: B008
     *,
     figures: FolderToFill | None = None,
+    dry_run: bool = False,
     quiet: bool = False,
 ) -> None:
     """Run the sweep, then draw it.
@@ -42,11 +43,16 @@ def regret_sweep(
     ----------
     figures
         Folder of the figures; by default OUT/sim/NAME/figures.
+    dry_run
+        Say what would run, and how large its tables would be, and stop; writes nothing.
     quiet
         No progress bar.
     """
-    began = time.perf_counter()
-    done = run_experiment(settings, settings.detail, machines.workers, quiet, machines.choose())
+    began, engine = time.perf_counter(), machines.choose()
+    if dry_run:
+        print(plan_experiment(settings, settings.detail))
+        return
+    done = run_experiment(settings, settings.detail, machines.workers, quiet, engine)
     _report(done.directory, figures or done.directory / "figures")
     Console().print(f"{done.num_runs} runs in {time.perf_counter() - began:.0f} s; records in {done.directory}")
 

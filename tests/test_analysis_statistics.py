@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from analysis.curves import curve
 from analysis.statistics import (
     NO_INTERVAL,
     Interval,
@@ -17,6 +19,7 @@ from analysis.statistics import (
     fit_slope,
     jackknife,
     mean_interval,
+    mean_intervals,
     paired_difference,
     welch_difference,
 )
@@ -197,3 +200,23 @@ def test_paired_difference_refuses_other_lengths() -> None:
 def test_text_has_no_negative_zero() -> None:
     assert Interval(-0.001, -0.004, 0.0, 3).text() == "0.00 [0.00, 0.00]"
     assert Interval(-0.5, -0.52, -0.478, 3).text() == "−0.50 [−0.52, −0.48]"  # noqa: RUF001
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_intervals_of_many_points_are_those_of_each(seeds: int) -> None:
+    values_PS = np.random.default_rng(0).lognormal(size=(7, seeds))
+    means, halves = mean_intervals(values_PS)
+    each = [mean_interval(values) for values in values_PS]
+    np.testing.assert_allclose(means, [one.estimate for one in each], rtol=1e-12)
+    np.testing.assert_allclose(halves, [one.half for one in each], rtol=1e-12)
+
+
+def test_a_curve_is_the_same_where_a_point_lacks_a_seed() -> None:
+    """With as many seeds at every point all intervals are found at once, else one by one."""
+    points = pd.DataFrame({"stage": [1, 0, 1, 0, 2, 2], "spent": [5, 0, 7, 0, 9, 11], "y": [1.0, 2, 3, 5, 8, 13]})
+    whole, lacking = curve(points, "stage", "spent", "y"), curve(points.iloc[:-1], "stage", "spent", "y")
+    assert whole.x.tolist() == [0, 6, 10]
+    assert lacking.x.tolist() == [0, 6, 9]
+    for name in ("mean", "low", "high"):
+        np.testing.assert_allclose(getattr(whole, name)[:2], getattr(lacking, name)[:2], rtol=1e-12)
+    assert np.isnan(lacking.high[2])

@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from analysis.board import Board
-from analysis.contrast import FAMILY_LEVEL, compare, corrected
+from analysis.contrast import FAMILY_LEVEL, Standing, compare, corrected
+from analysis.curves import Curve
+from analysis.heldout import share_needed, smoothed
 from analysis.scores import Score
 from analysis.statistics import (
     LEVEL,
@@ -22,9 +24,10 @@ from analysis.statistics import (
     holm,
     mean_interval,
     paired_difference,
+    ratio_of_means,
     welch_difference,
 )
-from analysis.verdict import judge_scores
+from analysis.verdict import Case, judge
 
 SEEDS = (3, 5, 10)
 HORIZONS = np.array([50.0, 100, 200, 500, 1000])
@@ -63,6 +66,18 @@ def test_welchs_interval_covers_with_unequal_spread(first: int, second: int) -> 
 
 
 @pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize("spread", [0.1, 0.3])
+def test_the_interval_of_a_ratio_of_means_covers(seeds: int, spread: float) -> None:
+    """Of samples that are not paired, as seconds of trainings are."""
+    rng = np.random.default_rng(seeds)
+
+    def one() -> Interval:
+        return ratio_of_means(1.2 * rng.normal(1.0, spread, seeds), rng.normal(1.0, spread, seeds))
+
+    assert abs(coverage(one, 1.2, 3_000) - LEVEL) < 0.01 + slack(LEVEL, 3_000)
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
 def test_the_interval_of_a_slope_covers(seeds: int) -> None:
     """Regret K^-1/2 with a seed's own level, and noise at each horizon: 15 % and 10 %, more than in the sweep."""
     rng = np.random.default_rng(seeds)
@@ -72,6 +87,53 @@ def test_the_interval_of_a_slope_covers(seeds: int) -> None:
         return fit_slope(HORIZONS, HORIZONS**-0.5 * np.exp(level + noise))
 
     assert coverage(one, -0.5, 2_000) > 0.94 - slack(LEVEL, 2_000)
+
+
+RESPONSES = np.linspace(0.0, 48_000.0, 11)
+
+
+def accuracy_curves(rng: np.random.Generator, seeds: int, speed: float, luck_S: FloatArray) -> list[Curve]:
+    """Held-out accuracies that rise from 20 % by some 20 points, each seed at a speed of its own, smoothed as always.
+
+    An evaluation is off by half a point, a seed's end by its luck; seeds' speeds differ by a tenth.
+    """
+    speed_S1 = speed * np.exp(0.1 * rng.normal(size=(seeds, 1)))
+    rising_SP = (1.0 - np.exp(-speed_S1 * RESPONSES / RESPONSES[-1])) / (1.0 - np.exp(-2.0))
+    rising_SP = 20.0 + 20.0 * rising_SP + 0.5 * rng.normal(size=rising_SP.shape)
+    rising_SP += luck_S[:, None] * RESPONSES / RESPONSES[-1]
+    runs = pd.DataFrame({"run_id": np.repeat(np.arange(seeds), RESPONSES.size), "accuracy": rising_SP.ravel()})
+    smooth_SP = smoothed(runs)["accuracy"].to_numpy().reshape(rising_SP.shape)
+    return [Curve(RESPONSES, row, row, row) for row in smooth_SP]
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize(
+    ("speed", "truth", "least"),
+    [(4.0, 0.51, (0.92, 0.92, 0.92)), (2.5, 0.81, (0.91, 0.90, 0.91)), (2.0, 0.95, (0.77, 0.81, 0.86))],
+)
+def test_the_interval_of_the_share_of_responses_covers(
+    speed: float, truth: float, least: tuple[float, ...], joint: bool
+) -> None:
+    """ "Uniform's final accuracy after 50 +- 10 % of its responses", against what 4,000 seeds of each give.
+
+    Joint: a seed's luck is the same for both. An allocator as fast as uniform has most seeds cut off at 100 %, and
+    an interval that covers less, as ``share_needed`` says.
+    """
+    rng, many = np.random.default_rng(0), 4_000
+    luck_S = 0.5 * rng.normal(size=many)
+    uniform = accuracy_curves(rng, many, 2.0, luck_S)
+    own = accuracy_curves(rng, many, speed, luck_S if joint else 0.5 * rng.normal(size=many))
+    level = float(np.mean([line.mean[-1] for line in uniform]))
+    whole = float(np.mean([min(line.first_reaches(level) / RESPONSES[-1], 1.0) for line in own]))
+    assert whole == pytest.approx(truth, abs=0.02)
+    for seeds, at_least in zip(SEEDS, least, strict=True):
+
+        def one(seeds: int = seeds) -> Interval:
+            first, second = rng.integers(0, many, (2, seeds))
+            second = first if joint else second
+            return share_needed([own[seed] for seed in first], [uniform[seed] for seed in second], joint)[0]
+
+        assert at_least < coverage(one, whole, 400) < 0.99
 
 
 def p_values(values_SA: FloatArray, paired: bool) -> list[float]:
@@ -120,13 +182,27 @@ def test_a_verdict_corrects_all_that_it_says_of_a_score() -> None:
     values = pd.DataFrame(rng.normal(0.0, 1.0, (5, 9)) + 0.4 * np.arange(9), columns=NAMES)
     for paired in (True, False):
         score = Score("accuracy", values, paired=paired)
-        found = judge_scores([score], NAMES).contrasts
+        found = judge([Case([score], NAMES)])[0].contrasts
         alone = p_values(values.to_numpy(), paired)
         top, following = values.drop(columns="uniform").mean().sort_values(ascending=False).index[:2]
         lead = compare(score, str(top), str(following))
         assert lead is not None
         assert [one.adjusted for one in found] == pytest.approx(holm([*alone, lead.adjusted])[:-1])
         assert [one.mean.p_value for one in found] == pytest.approx(alone)
+
+
+def test_what_a_world_says_of_its_settings_is_false_in_one_of_twenty() -> None:
+    """Five settings of three equal allocators: ahead or behind is counted over settings, and in any of them false."""
+    rng, repeats = np.random.default_rng(0), 100
+    false = {"together": 0, "each by itself": 0}
+    for _ in range(repeats):
+        values = (pd.DataFrame(rng.normal(0.0, 1.0, (5, 3)), columns=NAMES[:3]) for _ in range(5))
+        cases = [Case([Score("accuracy", one)], NAMES[:3]) for one in values]
+        for how, verdicts in (("together", judge(cases)), ("each by itself", [judge([case])[0] for case in cases])):
+            standings = {one.standing for verdict in verdicts for one in verdict.contrasts}
+            false[how] += bool(standings & {Standing.AHEAD, Standing.BEHIND})
+    assert false["together"] / repeats <= 0.05 + slack(0.05, repeats)
+    assert false["each by itself"] / repeats > 0.12
 
 
 def test_bold_numbers_are_corrected_for_all_scenarios() -> None:

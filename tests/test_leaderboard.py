@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,19 @@ from analysis import paper
 from analysis.board import EFFECTIVE, GAIN, REGRET, find_boards
 from analysis.draw import draw
 from analysis.figures import leaderboard as figure
-from analysis.leaderboard import CAUTION, LEAST, differences, markdown, overview, sentences, table
+from analysis.leaderboard import CAUTION, LEAST, Summary, differences, table
 from analysis.load import Runs, load_runs
 from analysis.readme import rewritten
-from cerolab import BaseAllocator, oracle, register, registry
+from cerolab import BaseAllocator, oracle, register
 from cerolab.errors import InvalidValueError, RecordError, UnknownNameError
 from cerolab.method import Method
 from cerolab.records import claim_directory, pack_experiment, read_infos
+from sim import leaderboard as command
 from sim.engine import run_cells
 from sim.leaderboard_settings import FITTED, QUICK, LeaderboardSettings, parse_scenario
 from sim.populations import parse_population
 from sim.task import RunFailedError
+from tests.own_registry import own_registry
 from tests.test_analysis_data import make_info, write_infos
 
 # Regret per prompt by seed: resolve is surely first on beta(1, 1); on beta(2, 2) it only seems to be.
@@ -97,7 +101,7 @@ def test_differences_by_hand(runs: Runs) -> None:
 
 
 def test_sentences_say_who_wins_and_where_metrics_disagree(runs: Runs) -> None:
-    told = sentences(runs)
+    told = Summary(runs).sentences
     assert told[:3] == [
         "Lowest regret per prompt of 2 scenarios: Resolve in 2 (ahead of the next in 1).",
         "On static rates the lowest regret is 1.50 times the least that any learner can have.",
@@ -111,6 +115,20 @@ def test_sentences_say_who_wins_and_where_metrics_disagree(runs: Runs) -> None:
     assert not any("correlation" in one or "mean rank" in one for one in told)  # over two scenarios
 
 
+def test_a_mean_below_the_bound_on_means_is_called_luck(tmp_path: Path) -> None:
+    infos = [
+        make_info(method, seed, study="leaderboard", regret_per_prompt=regret * (1 + seed),
+                  least_regret_per_prompt=0.01)
+        for method, regret in (("resolve", 0.006), ("uniform", 0.02))
+        for seed in range(2)
+    ]  # fmt: skip
+    told = Summary(load_runs(write_infos(tmp_path, infos))).sentences
+    assert told[1] == (
+        "On static rates the lowest regret is 0.90 times the least that any learner can have. Below 1 is luck: the "
+        "least bounds the average over all pools, not the mean of 2 of them."
+    )
+
+
 def test_over_four_scenarios_a_mean_rank_is_told_and_what_each_scenario_does_to_it(tmp_path: Path) -> None:
     regrets = {"resolve": (1, 1, 1, 3), "cero": (2, 2, 2, 1), "uniform": (3, 3, 3, 2)}
     infos = [
@@ -120,7 +138,7 @@ def test_over_four_scenarios_a_mean_rank_is_told_and_what_each_scenario_does_to_
         for place, regret in enumerate(by_world)
     ]  # fmt: skip
     loaded = load_runs(write_infos(tmp_path / "four", infos))
-    told = sentences(loaded)
+    told = Summary(loaded).sentences
     assert told[0].endswith("Best mean rank: Resolve, 1.5, also where any one scenario is left out.")
     assert any("CERO, first in effective-group rate, is number 2 of 3 in regret per prompt" in one for one in told)
     shown = table(find_boards(loaded)[0]).set_index("allocator")
@@ -128,7 +146,7 @@ def test_over_four_scenarios_a_mean_rank_is_told_and_what_each_scenario_does_to_
     for info in infos:  # CERO 2, 2, 1, 1 and Resolve 1, 1, 2, 3; without the third they are equal
         if info["method"] == "cero" and info["scenario"]["population"] == "beta(3, 1)":
             info["results"]["regret_per_prompt"] = 0.001
-    turned = sentences(load_runs(write_infos(tmp_path / "turned", infos)))
+    turned = Summary(load_runs(write_infos(tmp_path / "turned", infos))).sentences
     assert turned[0].endswith("Best mean rank: CERO, 1.5, but Resolve without Beta(4, 1).")
 
 
@@ -140,14 +158,14 @@ def test_a_budget_that_is_not_spent_is_told(tmp_path: Path) -> None:
         for population, units in zip(("beta(1, 1)", "beta(2, 2)"), by_world, strict=True)
     ]
     runs = load_runs(write_infos(tmp_path, infos))
-    told = sentences(runs)[-1]
+    told = Summary(runs).sentences[-1]
     assert told == "Responses are not equal where much of the budget is left, at most by GRESO 40 %."
     shown = table(find_boards(runs)[0]).set_index("allocator")
     assert shown["Beta(2, 2)"].to_dict() == {"CERO": "100.00", "Uniform": "100.00", "GRESO": "100.00 †"}
 
 
 def test_the_overview_has_means_where_scenarios_are_too_few_for_ranks(runs: Runs) -> None:
-    shown = overview(runs)
+    shown = Summary(runs).overview
     assert shown["allocator"].tolist() == ["Resolve", "CERO", "Uniform"]
     # By seed 60, 60.1, 60.2 in two scenarios and 60 in one: 60, 60.07, 60.13, standard deviation 1/15.
     assert shown[f"{EFFECTIVE}, %"].tolist() == ["60.1 ± 0.2", "80.1 ± 0.2", "50.1 ± 0.2"]
@@ -155,7 +173,7 @@ def test_the_overview_has_means_where_scenarios_are_too_few_for_ranks(runs: Runs
 
 
 def test_above_the_gain_stands_that_it_predicts_no_training(runs: Runs) -> None:
-    told = markdown(runs)
+    told = Summary(runs).markdown()
     assert f"{CAUTION}\n\nHeld-out accuracy gain, points:" in told
     assert told.count(CAUTION) == 1
 
@@ -176,6 +194,23 @@ def test_the_figure(runs: Runs) -> None:
     assert [text.get_text() for text in gain.texts] == ["15.00 [15.00, 15.00]", "5.00 [5.00, 5.00]"]
 
 
+def test_what_is_told_is_worked_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the terminal and for the file: the boards too, of which a leaderboard of thousands of runs has many."""
+    calls: Counter[str] = Counter()
+
+    def counting(name: str, real: Callable[[Runs], Any]) -> Callable[[Runs], Any]:
+        def counted(given: Runs) -> Any:
+            calls[name] += 1
+            return real(given)
+
+        return counted
+
+    for name in ("offline_check", "find_boards"):
+        monkeypatch.setattr(tables, name, counting(name, getattr(tables, name)))
+    command._report(write_infos(tmp_path / "results/sim/leaderboard", hand_made()))
+    assert calls == {"offline_check": 1, "find_boards": 1}
+
+
 def test_readme_block_and_command(runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results"
     folder = write_infos(results / "sim/leaderboard", hand_made())
@@ -184,7 +219,7 @@ def test_readme_block_and_command(runs: Runs, tmp_path: Path, capsys: pytest.Cap
     assert "| Resolve | **12.00 ± 4.97** | 20.00 ± 43.03 |" in made
     assert "- Lowest regret per prompt" in made
     assert tables.main(folder) == 0
-    assert capsys.readouterr().out.strip() == markdown(runs)
+    assert capsys.readouterr().out.strip() == Summary(runs).markdown()
     assert tables.main(folder, against="cero") == 0
     assert "minus that of CERO" in capsys.readouterr().out
     assert tables.main(folder, against="cer") == 1
@@ -263,11 +298,11 @@ def test_the_command_as_a_user_starts_it(tmp_path: Path) -> None:
         for file in record.iterdir():
             file.unlink()
         record.rmdir()
-    assert markdown(load_runs(folder)) + "\n" == (folder / "summary.md").read_text()
+    assert Summary(load_runs(folder)).markdown() + "\n" == (folder / "summary.md").read_text()
 
 
 def test_an_allocator_that_raises_is_named_with_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    own_registry(monkeypatch)
 
     @register
     class Broken(BaseAllocator[Any]):

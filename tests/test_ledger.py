@@ -37,6 +37,16 @@ def test_a_wave_is_booked_in_units_responses_and_exposures():
     assert (ledger.round_index, ledger.updates) == (1, 1)
 
 
+def test_a_wave_without_units_is_the_last_of_its_round_or_refused():
+    ledger = BudgetLedger(PROBLEM)
+    ledger.spend(probe([0], [1]))
+    with pytest.raises(ProtocolError, match="round 0 has a wave without units that is not its last"):
+        ledger.spend(Allocation.empty(last_wave=False))
+    ledger.spend(Allocation.empty())
+    ledger.end_round(updated=True)
+    assert (ledger.units, ledger.round_index) == (1, 1)
+
+
 def test_an_empty_round_counts_but_updates_nothing():
     ledger = BudgetLedger(PROBLEM)
     ledger.spend(Allocation.empty())
@@ -153,7 +163,7 @@ def test_the_callers_later_changes_do_not_reach_the_books():
 def waves(draw):
     prompts = draw(st.lists(st.integers(0, 7), max_size=5))
     units = draw(st.lists(st.integers(1, 3), min_size=len(prompts), max_size=len(prompts)))
-    return Allocation(prompts, units, last_wave=False)
+    return Allocation(prompts, units, last_wave=not prompts)
 
 
 @given(rounds=st.lists(st.lists(waves(), max_size=3), max_size=3))

@@ -117,6 +117,8 @@ def bad_values(name, hint):
         yield from ()
     elif plain(hint) in BY_TYPE and name not in BY_NAME:
         yield from BY_TYPE[plain(hint)]
+    if plain(hint) is Path:
+        yield from ("False", "none")
     if hint is FolderName or FolderName in get_args(hint):
         yield from ("", "a/b", "..", "x" * 300, " ", "-x", "é")
     for one, places in {FileToWrite: ("", "no/such/x", "folder.yaml"), FolderToFill: ("empty.yaml",)}.items():

@@ -15,14 +15,15 @@ from scipy import stats
 
 from analysis import paper
 from analysis.load import Runs, load_runs, load_setting
-from analysis.mechanism import mechanism
+from analysis.mechanism import COST_RATIO, mechanism
 from analysis.paper_tables import ablations, main_results, mechanisms
 from analysis.published import ABLATIONS, MAIN
 from analysis.results import results_frame
-from analysis.statistics import plus_minus
+from analysis.statistics import Interval, plus_minus
 from cerolab.errors import RecordError
 from cerolab.records import RunSettings, RunWriter, pack_experiment
 from tests.test_analysis_data import horizon_infos, power_law, write_detailed_run, write_infos
+from tests.test_analysis_mechanism import write_record
 from tests.test_analysis_training import PROBLEM, SCENARIO, write_study
 
 # Macro-averaged avg@16 in percent by method and seed.
@@ -164,6 +165,27 @@ def test_table_3_by_hand(tmp_path: Path) -> None:
     row = table.cells.set_index("quantity").loc["rounds that spend"]
     assert row.tolist() == ["488", "3"]
     assert "Simulator: Beta(1, 1), static: 1 seed" in table.caption
+
+
+def test_the_ratio_of_costs_does_not_pair_trainings(tmp_path: Path) -> None:
+    # A tenth of a second a token: 1 and 1.2 million seconds a million tokens; uniform's 0.5, 0.4 and 0.6, other seeds.
+    for method, seconds in (("cero", {0: 10.0, 1: 12.0}), ("uniform", {1: 5.0, 2: 4.0, 3: 6.0})):
+        for seed, rollout in seconds.items():
+            rounds = [{"units": 1, "groups": 1, "responses": 4, "tokens": 10, "seconds_rollout": rollout}]
+            write_record(tmp_path, rounds, method=method, seed=seed, source="llm")
+    runs = load_setting(tmp_path)
+    found = mechanism(runs)[COST_RATIO]
+    assert isinstance(found, Interval)
+    # Without a seed of CERO 12/5 or 10/5, without one of uniform 11/5, 11/5.5 or 11/4.5. Squares of the deviations
+    # times (n - 1) / n: 0.2^2 * 2 / 2 = 0.04, and of mean 2.21481 and n = 3; Satterthwaite's degrees of freedom.
+    others = np.array([11 / 5, 11 / 5.5, 11 / 4.5])
+    parts = np.array([0.04, 2 / 3 * np.square(others - others.mean()).sum()])
+    half = np.sqrt(parts.sum()) * stats.t.ppf(0.975, parts.sum() ** 2 / (parts[0] ** 2 + parts[1] ** 2 / 2))
+    assert (found.estimate, found.half, found.num_seeds) == pytest.approx((2.2, half, 2))
+    assert np.isnan(found.p_value)
+    table = mechanisms([runs])
+    assert table.cells.set_index("quantity").loc[COST_RATIO, runs.title] == f"2.20 ± {half:.2f}"
+    assert table.numbers.query("quantity == @COST_RATIO")["half"].tolist()[1:] == pytest.approx([half])
 
 
 def test_a_table_is_written_for_people_latex_and_machines(training: Runs, tmp_path: Path) -> None:

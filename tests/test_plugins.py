@@ -22,6 +22,7 @@ from cerolab.sources import sources
 from sim.engine import run_cells, run_experiment
 from sim.leaderboard_settings import LeaderboardSettings
 from sim.task import RunFailedError
+from tests.strategies import play
 from tests.test_engines import run_in_parcels
 from tests.test_regret_sweep import lend_registry, settings, sweep
 
@@ -206,6 +207,12 @@ def test_whatever_the_command_no_own_run_is_written_among_committed_ones(tmp_pat
     assert not list(given.directory.glob("*/run.json"))
 
 
+def test_a_folder_named_from_within_has_no_committed_one_beside_it(tmp_path, monkeypatch):
+    for folder in (tmp_path, Path("/")):
+        monkeypatch.chdir(folder)
+        assert own.committed_beside(Path("mine")) is None
+
+
 def test_what_is_committed_is_what_git_tracks_in_a_checkout_of_cerolab(tmp_path):
     for folder in ("sim/leaderboard", "sim/paper_scale", "llm/study-arithmetic-hard"):
         assert own.is_committed(ROOT / "results" / folder)
@@ -272,6 +279,24 @@ def test_what_select_must_return_is_said(plugin, returned, told):
         AllocatorError, match=rf"_select returned {told}.*mine\.py, line \d+.*must return an Allocation"
     ):
         allocator.allocate()
+
+
+@pytest.mark.parametrize(
+    ("units", "told"),
+    [
+        ("self.even_quota()", "a wave without units that is not the round's last"),
+        ("2", "6 units in 3 waves of a round"),
+    ],
+)
+def test_a_round_without_end_is_an_error_that_names_the_allocator_and_its_file(plugin, tmp_path, units, told):
+    code = TEMPLATE.replace("[: self.even_quota()]", f"[: {units}]")
+    plugin(code.replace("chosen.size, np.int64))", "chosen.size, np.int64), last_wave=False)"))
+    told = rf"mine: _select chose {told}.*mine\.py, line \d+; round 0, seed=0.*last_wave=True"
+    with pytest.raises(AllocatorError, match=told):
+        play(make("mine", PROBLEM), PROBLEM)
+    given = leaderboard(tmp_path, allocators=("mine",), seeds=1, num_prompts=6, num_rounds=4, mean_units=0.5)
+    with pytest.raises(RunFailedError, match=r"AllocatorError: mine: _select chose .*mine\.py, line \d+"):
+        run_cells(list(given.cells()), given.directory, workers=1, quiet=True)
 
 
 def test_what_arrays_must_return_is_said(plugin):

@@ -80,7 +80,7 @@ def test_run_id_depends_on_every_setting_and_on_nothing_else():
     assert len(ids) == 5
 
 
-@pytest.mark.parametrize("bad", ["", "a/b", "../up", ".hidden"])
+@pytest.mark.parametrize("bad", ["", "a/b", "../up", ".hidden", "x" * 201])
 def test_names_that_are_no_folder_are_refused(bad):
     with pytest.raises(RecordError, match="cannot be a folder name"):
         settings(experiment=bad)

@@ -266,6 +266,7 @@ def test_settings_from_a_file_and_the_command_line_on_top(tmp_path, kind):
         (["--allocators", "cero(price"], "is not of the form name(option=value, ...)"),
         (["--detail", "evils"], "unknown table of --detail 'evils' (did you mean 'evals'?)"),
         (["--name", "my sweep"], "cannot be a folder name"),
+        (["--figures", "False"], "figures='False' is a word for yes, no or nothing, not a path; give a path, or leave"),
         (["--plugins", "nosuch"], "plugins='nosuch' cannot be imported"),
         (["--workers", "-3"], "workers=-3 is below 1"),
         (["--hrizons", "5"], "Did you mean --horizons?"),

@@ -4,12 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cerolab.errors import CerolabError
+from cerolab.errors import CerolabError, InvalidValueError
 from cerolab.records import read_infos
 from sim.cell import Cell, Scenario
 from sim.populations import parse_population
@@ -19,6 +20,9 @@ from sim.replica.dynamics import fit_learning
 from sim.replica.population import Mixture, fit_population
 from sim.replica.recorded import read_recorded
 from tests.replicas import DYNAMICS, POPULATION, PROBLEM, relabel, train
+from tests.test_plugins import TEMPLATE, plugin
+
+__all__ = ["plugin"]
 
 
 def groups(text, num_prompts=6000, seed=0):
@@ -181,6 +185,21 @@ def test_only_what_is_missing_is_simulated_and_the_fit_stays(quick_fit, tmp_path
     infos = read_infos(directory).values()
     assert len(infos) == 4
     assert {info["scenario"]["population"] for info in infos} == {"beta(1, 2)"}
+
+
+def test_an_own_allocator_is_simulated_beside_no_committed_runs(quick_fit, plugin, tmp_path, monkeypatch):
+    plugin(TEMPLATE)
+    small = replace(PROBLEM, num_prompts=20, num_rounds=16, budget=128, capacity=8)
+    few = tmp_path / "llm" / "study-few"
+    train(few, ("uniform", "mine"), seeds=1, problem=small)
+    directory = tmp_path / "sim" / "replica-few"
+    monkeypatch.setattr("sim.replica.__main__.is_committed", lambda folder: folder == directory)
+    told = "name='replica-few' is committed, and mine is not built in; choose another --name"
+    with pytest.raises(InvalidValueError, match=told):
+        replica(few, out=tmp_path, workers=1, quiet=True, seeds=1)
+    assert not directory.exists()
+    replica(few, out=tmp_path, name="elsewhere", workers=1, quiet=True, seeds=1)
+    assert {info["method"] for info in read_infos(tmp_path / "sim" / "elsewhere").values()} == {"uniform", "mine"}
 
 
 def test_a_fit_of_another_training_is_refused(quick_fit, tmp_path):

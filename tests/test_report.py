@@ -26,7 +26,7 @@ from analysis.report.page import render
 from analysis.report.pictures import richest
 from analysis.report.settings import find_worlds
 from analysis.scores import Score, find_scores
-from analysis.verdict import judge, judge_scores
+from analysis.verdict import Case, Verdict, find_case, judge
 from tests.test_analysis_data import horizon_infos, make_info, power_law, write_detailed_run, write_infos
 from tests.test_analysis_training import write_run, write_study
 
@@ -123,8 +123,19 @@ def test_a_sentence_has_the_claim_and_its_numbers(differences: tuple[float, ...]
 # --- one setting ----------------------------------------------------------------------------------------------------
 
 
+def verdict_on(scores: Sequence[Score], needed: Mapping[str, str] | None = None) -> Verdict:
+    """On one setting with all the allocators that the first score has."""
+    (found,) = judge([Case(scores, list(scores[0].values.columns), needed or {})])
+    return found
+
+
+def verdict_of(runs: Runs) -> Verdict:
+    (found,) = judge([find_case(runs)])
+    return found
+
+
 def headline(*scores: Score) -> str:
-    return judge_scores(scores, list(scores[0].values.columns)).headline
+    return verdict_on(scores).headline
 
 
 def test_headline_of_one_that_is_ahead() -> None:
@@ -170,7 +181,7 @@ def test_the_baseline_of_regret_is_cero_and_may_win() -> None:
 
 
 def test_nothing_is_claimed_from_one_seed() -> None:
-    verdict = judge_scores([against_uniform(20), against_uniform(-20)], ["cero", "uniform"], {"cero": "It is fast."})
+    verdict = verdict_on([against_uniform(20), against_uniform(-20)], {"cero": "It is fast."})
     assert verdict.headline == "In final held-out accuracy, one seed: no claim about CERO."
     assert verdict.sentences == [
         "CERO against Uniform in final held-out accuracy: one seed: no claim (60.00 % against 40.00 %). "
@@ -181,7 +192,7 @@ def test_nothing_is_claimed_from_one_seed() -> None:
 
 def test_without_a_seed_in_common_nothing_is_compared() -> None:
     nan = float("nan")
-    verdict = judge_scores([score({"cero": (50, nan), "uniform": (nan, 40)})], ["cero", "uniform"])
+    verdict = verdict_on([score({"cero": (50, nan), "uniform": (nan, 40)})])
     assert verdict.headline.startswith("No two allocators have a seed in common")
     assert verdict.sentences == [
         "CERO and Uniform have no seed in common with a final held-out accuracy: not compared."
@@ -211,21 +222,21 @@ def test_without_a_seed_in_common_nothing_is_compared() -> None:
 )
 def test_measures_that_disagree_are_named(accuracy: Sequence[float], rate: Sequence[float], text: str) -> None:
     rates = Score("effective-group rate", against_uniform(*rate).values)
-    found = judge_scores([against_uniform(*accuracy), rates], ["cero", "uniform"]).disagreements
+    found = verdict_on([against_uniform(*accuracy), rates]).disagreements
     assert found == ([f"The measures disagree on CERO: {text}"] if text else [])
 
 
 def test_more_effective_groups_and_more_regret_disagree() -> None:
     rates = score({"cero": (50, 51), "uniform": (60, 61)}, "effective-group rate")
     regrets = regret({"cero": (0.1, 0.1), "uniform": (0.2, 0.2)})
-    assert judge_scores([regrets, rates], ["cero", "uniform"]).disagreements == [
+    assert verdict_on([regrets, rates]).disagreements == [
         "The measures disagree on Uniform: behind CERO in regret per prompt (+0.100), but higher in effective-group "
         "rate (+10.00 points)."
     ]
 
 
 def test_verdict_on_a_training(tmp_path: Path) -> None:
-    verdict = judge(load_runs(write_study(tmp_path)))
+    verdict = verdict_of(load_runs(write_study(tmp_path)))
     assert verdict.headline == (
         "In final held-out accuracy, CERO (by 20.00 points) is ahead of Uniform. Uniform is ahead of Random-matched "
         "(by 10.00 points)."
@@ -246,7 +257,7 @@ def test_a_verdict_says_how_many_seeds_reach_uniforms_accuracy(tmp_path: Path) -
     for seed, end in enumerate((0.5, 0.3, 0.35)):
         write_run(tmp_path, "cero", seed, (0.2, 0.25, end))
         write_run(tmp_path, "uniform", seed, (0.2, 0.3, 0.4))
-    told = judge(load_runs(tmp_path)).sentences[0]
+    told = verdict_of(load_runs(tmp_path)).sentences[0]
     # Seed 0 has 40 % at 24 + 24 * 15 / 25 of 48 responses: 80 %. With 100 and 100: 93.3 +- 4.303 * 20 / 3.
     assert "1 of its 3 seeds reaches Uniform's final accuracy: counting the others as 100 %, after 93 %" in told
     assert "(95 % interval 65 to 122 %)" in told
@@ -262,11 +273,11 @@ def test_verdict_on_learning_in_the_simulator_is_by_accuracy(tmp_path: Path) -> 
         info["results"].update(optimum=None, optimum_kind=None, regret=None, regret_per_prompt=None)
     found = load_runs(write_infos(tmp_path, infos))
     assert [one.name for one in find_scores(found)] == ["final held-out accuracy", "effective-group rate"]
-    assert judge(found).headline == "In final held-out accuracy, CERO (by 10.00 points) is ahead of Uniform."
+    assert verdict_of(found).headline == "In final held-out accuracy, CERO (by 10.00 points) is ahead of Uniform."
 
 
 def test_one_allocator_is_nothing_to_compare(tmp_path: Path) -> None:
-    assert judge(load_runs(write_run(tmp_path))).headline == "Only CERO ran: there is nothing to compare."
+    assert verdict_of(load_runs(write_run(tmp_path))).headline == "Only CERO ran: there is nothing to compare."
 
 
 # --- several settings -----------------------------------------------------------------------------------------------
@@ -299,7 +310,7 @@ def test_allocators_that_stand_alike_are_told_together() -> None:
     verdicts = []
     for low in (0.1, 0.15):
         values = {"cero": (0.2, 0.2), "cero_fixed": (low, low), "oracle": (0.0, 0.0), "uniform": (1.0, 1.0)}
-        verdicts.append(judge_scores([regret(values)], list(values)))
+        verdicts.append(verdict_on([regret(values)]))
     assert tally.headline(verdicts) == (
         "In regret per prompt, CERO-fixed (by 0.0500 to 0.100) is ahead of CERO in all 2 settings. CERO is ahead of "
         "Uniform (by 0.800) in all 2 settings. Headroom: Oracle (by 0.200) is ahead of CERO in all 2 settings."
@@ -307,8 +318,25 @@ def test_allocators_that_stand_alike_are_told_together() -> None:
     assert tally.lines(verdicts)[0] == "Lowest mean regret per prompt: CERO-fixed in 2 of 2 settings with 4 allocators."
 
 
+def test_settings_of_one_world_are_corrected_together() -> None:
+    """CERO against uniform with t = 5 on two degrees of freedom: p = 0.038, of one setting a claim, of two none."""
+    # Mean 5, standard deviation sqrt(3): of three seeds an error of 1.
+    differences = (5 - np.sqrt(3), 5, 5 + np.sqrt(3))
+    case = Case([against_uniform(*differences)], ["cero", "uniform"])
+    (alone,) = judge([case])
+    assert alone.headline == "In final held-out accuracy, CERO (by 5.00 points) is ahead of Uniform."
+    assert "p = 0.038 after correction" in alone.sentences[0]
+    two = judge([case, case])
+    assert "p = 0.075 after correction" in two[0].sentences[0]
+    assert two[0].headline == two[1].headline != alone.headline
+    assert tally.headline(two) == (
+        "In final held-out accuracy, no difference between Uniform and CERO is shown in all 2 settings."
+    )
+    assert tally.headline([alone, alone]).endswith("CERO (by 5.00 points) is ahead of Uniform in all 2 settings.")
+
+
 def test_one_seed_in_several_settings_is_no_claim_either() -> None:
-    verdicts = [judge_scores([against_uniform(points)], ["cero", "uniform"]) for points in (20, 30)]
+    verdicts = [verdict_on([against_uniform(points)]) for points in (20, 30)]
     assert tally.headline(verdicts) == "In final held-out accuracy, one seed: no claim about CERO in all 2 settings."
     assert tally.lines(verdicts) == [
         "CERO against Uniform in final held-out accuracy: one seed: no claim in 2 of 2 settings "
@@ -394,6 +422,14 @@ def test_settings_seeds_and_versions_are_named(page: str) -> None:
         assert text in origin
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_bar_says_how_far_it_is(runs: Runs, capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
+    render(runs, quiet)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert ("report: 100%|" in shown.err) is not quiet
+
+
 def test_text_of_records_is_no_markup(tmp_path: Path) -> None:
     write_run(tmp_path, "cero", model="<script>alert(1)</script>")
     made = render(load_runs(tmp_path))
@@ -472,7 +508,7 @@ def test_errors_are_one_line(
 ) -> None:
     for folder, detail in (("study", ("rounds", "evals")), ("copy", ("rounds",)), ("copy", ("rounds", "evals"))):
         write_run(tmp_path / folder, detail=detail)
-    assert main(*(tmp_path / one for one in given), out=tmp_path / out) == 1
+    assert main(*(tmp_path / one for one in given), out=tmp_path / out, quiet=True) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
@@ -492,10 +528,11 @@ addEventListener("load", () => setTimeout(() => {
   const places = [...document.querySelectorAll(".chart")];
   const seen = { drawn: places.map((place) => inside(place).filter((e) => e.tagName === "CANVAS").length > 0) };
   const plot = Bokeh.documents[0].roots()[0];
-  const names = called(places[0], "bk-item");
-  seen.names = names.map((e) => e.textContent);
-  names[0].dispatchEvent(new PointerEvent("pointerdown"));
+  const names = [...places[0].closest("figure").querySelectorAll(".legend button")];
+  seen.names = names.map((e) => e.textContent.trim());
+  names[0].click();
   seen.visible = plot.renderers.map((renderer) => renderer.visible);
+  seen.pressed = names.map((e) => e.ariaPressed);
   const button = document.querySelector("#tables th:nth-child(4) button");
   const column = () => [...button.closest("table").tBodies[0].rows].map((row) => row.cells[3].textContent);
   button.click();
@@ -552,6 +589,7 @@ def test_a_reader_can_explore_it(browser: str, page: str, tmp_path: Path) -> Non
     assert seen["drawn"] == [True] * 4
     assert seen["names"] == ["CERO", "Uniform", "Random-matched"]
     assert seen["visible"] == [False] * 3 + [True] * 6
+    assert seen["pressed"] == ["false", "true", "true"]
     assert seen["up"] == ["30.00 ± 0.00", "40.00 ± 9.94", "60.00 ± 12.42"]
     assert seen["down"] == seen["up"][::-1]
     assert {"Uniform", "24", "30", "30 to 30"} <= {text.strip() for text in seen["shown"] if text}
@@ -568,3 +606,56 @@ def test_it_is_drawn(browser: str, page: str, tmp_path: Path, width: int) -> Non
     dark = (pixels.min(axis=2) < 0.5).mean(axis=1)
     assert 0.005 < dark.mean() < 0.3, "blank or black"
     assert (dark[-600:] > 0).mean() > 0.3, "nothing far down the page"
+
+
+# What a phone shows: where every table has its names, before it is scrolled and at its end, and where the legends are.
+PHONE = """
+<script>
+addEventListener("load", () => setTimeout(() => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  const seen = { page: document.documentElement.scrollWidth, names: [], legends: [] };
+  for (const place of document.querySelectorAll(".scroll")) {
+    const cell = place.querySelector("td.named");
+    for (const far of [0, 1e6]) {
+      place.scrollLeft = far;
+      const box = cell.getBoundingClientRect();
+      seen.names.push([place.scrollLeft > 0, box.left, box.right]);
+    }
+  }
+  for (const button of document.querySelectorAll(".legend button")) {
+    const box = button.getBoundingClientRect();
+    seen.legends.push([box.left, box.right]);
+  }
+  document.title = JSON.stringify(seen);
+}, 1000));
+</script>
+"""
+
+
+def test_on_a_phone_names_stay_in_sight_and_legends_are_whole(browser: str, tmp_path: Path) -> None:
+    """At 390 pixels, with an allocator of many options."""
+    options = {"catch_up": True, "forgetting": 0.95, "price": 0.25, "prior": "pool"}
+    infos = [
+        make_info(method, seed, num_rounds=horizon, options=given, regret_per_prompt=0.1 / (1 + seed) / horizon)
+        for method, given in (("cero", options), ("uniform", {}), ("cero", {}))
+        for seed in range(2)
+        for horizon in (100, 400)
+    ]
+    made = render(load_runs(write_infos(tmp_path / "sweep", infos)))
+    phone = '<iframe style="width:390px;height:844px;border:0" srcdoc="'
+    framed = made.replace("</body>", f"{PHONE}</body>").replace("&", "&amp;").replace('"', "&quot;")
+    asks = "<script>setTimeout(() => document.title = frames[0].document.title, 4000)</script>"
+    (tmp_path / "phone.html").write_text(f'<!DOCTYPE html><meta charset="utf-8"><body>{phone}{framed}"></iframe>{asks}')
+    dom, _ = visit(browser, tmp_path / "phone.html", "--dump-dom", "--window-size=800,900")
+    title = re.search(r"<title>(\{.*\})</title>", dom)
+    assert title, "the page did not answer"
+    seen = json.loads(title[1].replace("&quot;", '"'))
+    assert seen["page"] <= 390
+    assert any(scrolled for scrolled, _, _ in seen["names"])
+    for _, left, right in seen["names"]:
+        assert left >= 0
+        assert right - left <= 0.7 * 390
+        assert right <= 390
+    assert len(seen["legends"]) == 3
+    for left, right in seen["legends"]:
+        assert 0 <= left < right <= 390

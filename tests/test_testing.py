@@ -124,7 +124,8 @@ def test_a_round_that_never_ends_is_a_broken_rule_not_a_check_that_never_ends(tm
     endless = replaced("np.ones(chosen.size, np.int64))", "np.ones(chosen.size, np.int64), last_wave=False)")
     name = written(tmp_path, monkeypatch, endless.replace("self.even_quota()", "0"), "endless")
     (result,) = report_on(name, rules=["feasible"]).broken
-    assert "round 0 has no last wave" in result.broken
+    assert "chose a wave without units that is not the round's last" in result.broken
+    assert "endless.py, line" in result.broken
 
 
 def test_the_template_breaks_none(tmp_path, monkeypatch):

@@ -175,7 +175,7 @@ def test_bad_feedback_between_waves_changes_nothing(name):
         ("round_units", np.full(12, 3), "round_units"),
         ("round_responses", np.full(12, 99.0), "round_responses"),
         ("round_reward_sum", np.full(12, 50.0), "round_reward_sum"),
-        ("round_reward_sq_sum", np.full(12, 50.0), "round_reward_sum"),
+        ("round_reward_sq_sum", np.full(12, 50.0), "round_reward_sq_sum"),
     ],
 )
 def test_a_round_that_could_not_be_is_refused(name, key, change, match):

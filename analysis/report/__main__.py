@@ -33,6 +33,7 @@ app = App(
 def main(
     *runs: Annotated[Path, Parameter(help="Runs, experiments, or folders of experiments.", name="RUN")],
     out: Annotated[FileToWrite, Parameter(help="The page.", name=["--out", "-o"])] = Path("report.html"),
+    quiet: Annotated[bool, Parameter(help="No progress bar.", negative="")] = False,
 ) -> int:
     """Write the page."""
     from analysis.report.page import render
@@ -43,7 +44,7 @@ def main(
     if not out.parent.is_dir():
         print(f"error: {out.parent} does not exist; make it, or give another place with --out", file=sys.stderr)
         return 1
-    write_text(out, render(load_runs(*runs)))
+    write_text(out, render(load_runs(*runs), quiet))
     print(out)
     return 0
 

@@ -37,8 +37,8 @@ _MARKERS = {
     "4": "circle_x",
 }
 _LINES = {"-": "solid", "--": "dashed", "-.": "dashdot", ":": "dotted"}
-_HEIGHT, _ROW = 380, 28  # pixels, of a chart and of a row of its legend
-_COLUMNS = 2  # of the legend: as many as a phone has room for
+_DASHES = {"solid": [], "dashed": [6], "dashdot": [6, 3, 2, 3], "dotted": [2, 3]}  # pixels
+_HEIGHT = 380  # pixels, of a chart; its legend is text of the page, which wraps where a picture's is cut
 _FEW = 40  # points that large markers tell apart
 
 
@@ -65,12 +65,11 @@ def embedded(chart: Chart, name: str) -> dict[str, Any]:
 
 def _plot(chart: Chart) -> Any:
     from bokeh.models import DataRange1d, FixedTicker, HoverTool, NumeralTickFormatter
-    from bokeh.models.annotations import Legend, LegendItem
     from bokeh.plotting import figure
 
     kind: Literal["log", "linear"] = "log" if chart.logarithmic else "linear"
     plot = figure(
-        height=_HEIGHT + _ROW * -(-len(chart.curves) // _COLUMNS),
+        height=_HEIGHT,
         sizing_mode="stretch_width",
         x_axis_label=chart.x_label,
         y_axis_label=chart.y_label,
@@ -82,19 +81,9 @@ def _plot(chart: Chart) -> Any:
         toolbar_location="above",
     )
     plot.toolbar.logo = None
-    items, points = [], []
-    for method, found in chart.curves.items():
-        drawn = _draw(plot, method, found)
-        items.append(LegendItem(label=look(method).name, renderers=drawn))
-        points.append(drawn[-1])
+    points = [_draw(plot, method, found)[-1] for method, found in chart.curves.items()]
     values = [(chart.x_label, "@x{0,0.[00]}"), (chart.y_label, "@value"), ("95 % t-interval", "@interval")]
     plot.add_tools(HoverTool(renderers=points, tooltips=[("allocator", "@name"), *values]))
-    plot.add_layout(
-        Legend(
-            items=items, click_policy="hide", ncols=_COLUMNS, spacing=8, location="left", label_text_font_size="12px"
-        ),
-        "below",
-    )
     # An interval over two seeds may be very wide: it runs out of the chart.
     plot.y_range = DataRange1d(renderers=points)
     if chart.logarithmic:
@@ -124,14 +113,28 @@ def _draw(plot: Any, method: str, found: Curve) -> list[Any]:
         }
     )
     size = 7 if found.x.size <= _FEW else 3
-    band = plot.varea("x", "low", "high", source=source, fill_color=style.colour, fill_alpha=0.13)
-    line = plot.line(
-        "x", "mean", source=source, color=style.colour, line_dash=_dash(style), line_width=style.width + 0.5
-    )
-    marks = plot.scatter(
-        "x", "mean", source=source, color=style.colour, marker=_MARKERS.get(style.marker, "circle"), size=size
-    )
+    of_method = {"source": source, "name": method}  # what the page's legend finds them by
+    band = plot.varea("x", "low", "high", fill_color=style.colour, fill_alpha=0.13, **of_method)
+    line = plot.line("x", "mean", color=style.colour, line_dash=_dash(style), line_width=_width(style), **of_method)
+    marker = _MARKERS.get(style.marker, "circle")
+    marks = plot.scatter("x", "mean", color=style.colour, marker=marker, size=size, **of_method)
     return [band, line, marks]
+
+
+def legend(chart: Chart) -> list[dict[str, str]]:
+    """Method, name, colour, width and dashes (as SVG has them) of every curve."""
+    found = []
+    for method in chart.curves:
+        style = look(method)
+        dash = _dash(style)
+        lengths = _DASHES[dash] if isinstance(dash, str) else dash
+        entry = {"method": method, "name": style.name, "colour": style.colour}
+        found.append(entry | {"width": f"{_width(style):g}", "dash": " ".join(map(str, lengths))})
+    return found
+
+
+def _width(style: Look) -> float:
+    return style.width + 0.5
 
 
 def _decades(curves: Iterable[Curve]) -> list[float]:

@@ -4,6 +4,17 @@
 for (const place of document.querySelectorAll(".chart")) {
   const item = JSON.parse(document.getElementById(`${place.id}-data`).textContent);
   Bokeh.embed.embed_item(item, place.id);
+  place.dataset.plot = item.root_id;
+}
+
+// Legends: HTML, whose names wrap on a phone. A press hides an allocator's band, line and points, or shows them again.
+for (const button of document.querySelectorAll(".legend button")) {
+  button.addEventListener("click", () => {
+    const shown = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", shown);
+    const plot = Bokeh.index.get_by_id(document.getElementById(button.dataset.chart).dataset.plot).model;
+    for (const renderer of plot.renderers) if (renderer.name === button.dataset.curve) renderer.visible = shown;
+  });
 }
 
 // Tables: a click on a heading sorts by it, another click turns the order round; what is no number comes last.

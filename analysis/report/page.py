@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from tqdm import tqdm
 
 from analysis import tables, training_tables
 from analysis.contrast import RULE
@@ -17,9 +18,9 @@ from analysis.layout import describe
 from analysis.load import Runs
 from analysis.offline import offline_check
 from analysis.report.charts import horizon_charts, setting_charts
-from analysis.report.explorer import embedded, library
+from analysis.report.explorer import embedded, legend, library
 from analysis.report.origins import notes, origins
-from analysis.report.pictures import richest, setting_galleries, study_galleries
+from analysis.report.pictures import num_figures, richest, setting_galleries, study_galleries
 from analysis.report.settings import World, by_experiment, find_worlds, setting_title
 from analysis.results import results_frame
 from cerolab.errors import RecordError
@@ -36,22 +37,41 @@ class Table:
     rows: pd.DataFrame
     note: str = ""
 
+    @property
+    def named(self) -> int:
+        """The column that says whose numbers a row holds: that of the allocators, else the first."""
+        columns = list(self.rows.columns)
+        return columns.index("allocator") if "allocator" in columns else 0
+
     @cached_property
     def numeric(self) -> list[bool]:
         """By column."""
         return [all(_NUMBER.match(str(cell)) for cell in self.rows[column]) for column in self.rows.columns]
 
 
-def render(runs: Runs) -> str:
+def render(runs: Runs, quiet: bool = True) -> str:
     """The page on these runs; the same records give the same text.
+
+    Args:
+        runs: of any source, world and size.
+        quiet: no progress bar.
 
     Raises:
         RecordError: a record is damaged, or two runs of a setting have the same method and seed; names the file.
     """
     settings = runs.settings()
-    worlds = find_worlds(settings)
     drawn, left = richest(runs)
     charts = [*setting_charts(drawn), *horizon_charts(runs)]
+    parts = len(settings) + len(charts) + num_figures(runs, drawn) + 1
+    with tqdm(total=parts, desc="report", unit="part", disable=quiet, dynamic_ncols=True) as bar:
+        worlds = find_worlds(settings, bar.update)
+        to_explore = []
+        for number, chart in enumerate(charts):
+            to_explore.append((f"chart-{number}", chart, embedded(chart, f"chart-{number}")))
+            bar.update()
+        galleries = [*study_galleries(runs, bar.update), *setting_galleries(drawn, bar.update)]
+        text_tables = [*_training_tables(worlds), *_sweep_tables(runs)]
+        bar.update()
     bare = sum(not setting.kept("rounds") for setting in settings)
     return _template().render(
         title=", ".join(dict.fromkeys(info["experiment"] for info in runs.infos.values())),
@@ -61,14 +81,15 @@ def render(runs: Runs) -> str:
         notes=notes(runs),
         worlds=worlds,
         describe=describe,
-        charts=[(f"chart-{number}", chart, embedded(chart, f"chart-{number}")) for number, chart in enumerate(charts)],
+        charts=to_explore,
         library=library() if charts else "",
-        galleries=[*study_galleries(runs), *setting_galleries(drawn)],
+        galleries=galleries,
         undrawn=[f"{setting_title(setting)}; {describe(setting)}" for setting in left],
         num_bare=bare,
-        tables=[*_training_tables(worlds), *_sweep_tables(runs)],
+        tables=text_tables,
         origins=origins(settings),
         table=Table,
+        legend=legend,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis import style
@@ -70,35 +70,48 @@ def richest(runs: Runs) -> tuple[list[Runs], list[Runs]]:
     return chosen, left
 
 
-def study_galleries(runs: Runs) -> list[Gallery]:
-    """The figures over the settings of each sweep's studies, a gallery a sweep."""
-    galleries = []
+def num_figures(runs: Runs, drawn: Sequence[Runs]) -> int:
+    """How often the galleries of these runs, and of these settings, call ``done``."""
+    return sum(1 for _ in _studies(runs)) + len(drawn) * len(OF_SETTING)
+
+
+def study_galleries(runs: Runs, done: Callable[[], object] = lambda: None) -> list[Gallery]:
+    """The figures over the settings of each sweep's studies, a gallery a sweep; calls ``done`` after each figure."""
+    found: dict[str, tuple[list[Picture], list[str]]] = {}
+    for experiment, stem, figure, of_study in _studies(runs):
+        drawn, lacking = found.setdefault(experiment, ([], []))
+        try:
+            lack = figure.missing(of_study)
+        except RecordError as error:  # unlike runs that a mean would mix
+            lack = str(error)
+        if lack:
+            lacking.append(f"{figure.CAPTION}: {lack}")
+        else:
+            drawn.append(picture(stem, figure, of_study))
+        done()
+    return [Gallery(f"Studies of {experiment}", *parts) for experiment, parts in found.items()]
+
+
+def _studies(runs: Runs) -> Iterator[tuple[str, str, FigureModule, Runs]]:
+    """(experiment, stem, figure, runs) of every figure over the settings of a study that was run."""
     for experiment, own in by_experiment(runs):
-        drawn, lacking = [], []
         for stem, (figure, study) in OF_STUDY.items():
             of_study = own.study(study)
-            if not of_study.infos:
-                continue
-            try:
-                lack = figure.missing(of_study)
-            except RecordError as error:  # unlike runs that a mean would mix
-                lack = str(error)
-            if lack:
-                lacking.append(f"{figure.CAPTION}: {lack}")
-            else:
-                drawn.append(picture(stem, figure, of_study))
-        if drawn or lacking:
-            galleries.append(Gallery(f"Studies of {experiment}", drawn, lacking))
-    return galleries
+            if of_study.infos:
+                yield experiment, stem, figure, of_study
 
 
-def setting_galleries(settings: Iterable[Runs]) -> list[Gallery]:
-    """Every figure that each setting has tables for."""
+def setting_galleries(settings: Iterable[Runs], done: Callable[[], object] = lambda: None) -> list[Gallery]:
+    """Every figure that each setting has tables for; calls ``done`` after each."""
     galleries = []
     for runs in settings:
-        lacking = {stem: figure.missing(runs) for stem, figure in OF_SETTING.items()}
-        drawn = [picture(stem, figure, runs) for stem, figure in OF_SETTING.items() if not lacking[stem]]
-        reasons = [f"{OF_SETTING[stem].CAPTION}: {reason}" for stem, reason in lacking.items() if reason]
+        drawn, reasons = [], []
+        for stem, figure in OF_SETTING.items():
+            if lack := figure.missing(runs):
+                reasons.append(f"{figure.CAPTION}: {lack}")
+            else:
+                drawn.append(picture(stem, figure, runs))
+            done()
         galleries.append(Gallery(setting_title(runs), drawn, reasons))
     return galleries
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from analysis.figures import OF_STUDY
 from analysis.layout import plain
 from analysis.load import Runs, experiment_names
 from analysis.select import in_natural_order
-from analysis.verdict import Verdict, judge
+from analysis.verdict import Verdict, find_case, judge
 from analysis.worlds import population_title, world_title
 
 _SHORT = {
@@ -57,10 +57,14 @@ class World:
         return [*tally.lines(self.verdicts), *([f"Nothing to compare where {'; '.join(alone)}."] if alone else [])]
 
 
-def find_worlds(settings: Iterable[Runs]) -> list[World]:
-    """The settings judged, trainings first, then the simulator's studies.
+def find_worlds(settings: Iterable[Runs], judged: Callable[[], object] = lambda: None) -> list[World]:
+    """The settings judged, those of a world together, trainings first, then the simulator's studies.
 
     A world that two experiments have the same runs of is a world in each of them: none is counted twice.
+
+    Args:
+        settings: their runs.
+        judged: called after each setting.
     """
     groups: dict[tuple[Any, ...], list[Runs]] = {}
     every = list(settings)
@@ -75,7 +79,11 @@ def find_worlds(settings: Iterable[Runs]) -> list[World]:
     for key in sorted(groups):
         ordered = sorted(groups[key], key=_place)
         title = key[-1] if len(ordered) > 1 else setting_title(ordered[0])
-        found.append(World(title, ordered, setting_labels(ordered), [judge(runs) for runs in ordered]))
+        cases = []
+        for runs in ordered:
+            cases.append(find_case(runs))
+            judged()
+        found.append(World(title, ordered, setting_labels(ordered), judge(cases)))
     return found
 
 

@@ -112,8 +112,9 @@ class Cero(PosteriorAllocator[CeroOptions]):
         problem, virtual = self.problem, self._virtual()
         if self.options.catch_up:
             later = (problem.num_rounds - self.round_index - 1) * problem.capacity
-            if self.remaining - later > virtual.num_units:
-                return best_allocation(self.slope_M, self.ties, self.remaining - later, problem.max_units, floor=None)
+            must = min(self.remaining - later, problem.capacity)
+            if must > virtual.num_units:
+                return best_allocation(self.slope_M, self.ties, must, problem.max_units, floor=None)
         if virtual.num_units <= self.remaining:
             return virtual
         units = fill_in_order(virtual.prompts, problem.max_units, self.remaining)

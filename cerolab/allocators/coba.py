@@ -34,7 +34,9 @@ from scipy.special import betaln
 from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray, cut_off
 from cerolab.batches import GroupSizes, spread_evenly
 from cerolab.checks import whole_number
+from cerolab.errors import StateError
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 from cerolab.projection import largest_increments
 from cerolab.registry import register
@@ -108,7 +110,7 @@ class Coba(WindowAllocator[CobaOptions]):
 
     name = "coba"
     Options = CobaOptions
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**WindowAllocator.limits, "failure_rates": (-1.0, 1.0)}
+    limits: ClassVar[Limits] = {**WindowAllocator.limits, "failure_rates": (-1.0, 1.0)}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: CobaOptions):
         super().__init__(problem, seed, options)
@@ -148,5 +150,8 @@ class Coba(WindowAllocator[CobaOptions]):
         return {**super()._arrays(), "failure_rates": self._failure_rates.copy()}
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        rates = arrays["failure_rates"]
+        if ((rates < 0.0) & (rates != -1.0)).any():
+            raise StateError("the state's failure_rates are no rates, nor -1 for none")
         super()._load_arrays(arrays)
         self._failure_rates = np.array(arrays["failure_rates"], np.float64)

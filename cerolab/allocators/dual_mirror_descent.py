@@ -21,6 +21,7 @@ step on the request of one arriving item, this on the virtual allocation of a wh
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ from cerolab.allocation import Allocation, FloatArray
 from cerolab.allocators.cero import Cero, CeroOptions
 from cerolab.checks import real_number
 from cerolab.dual import price_gradient
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, StateError
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
 
@@ -78,6 +79,15 @@ class DualMirrorDescent(Cero):
     def _next_price(self, virtual_units: int) -> float:
         factor = math.exp(-self._step_price * price_gradient(virtual_units, self.problem))
         return min(1.0, max(self.options.floor, self.price * factor))
+
+    def _check_state(
+        self, arrays: Mapping[str, np.ndarray], round_index: int, remaining: int, spent_tokens: int
+    ) -> None:
+        super()._check_state(arrays, round_index, remaining, spent_tokens)
+        for key in ("price", "slope")[: 1 + self.options.mirror_slopes]:
+            least = self.options.floor * (1.0 - 1e-6)  # slopes may be single
+            if (arrays[key] < least).any():
+                raise StateError(f"{self.name}: the state's {key} is below the floor {self.options.floor}")
 
     def _step_slopes(self, virtual: Allocation) -> None:
         """CERO's step, or a mirror step of all slopes, in place."""

@@ -36,12 +36,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from cerolab import seeding
+from cerolab import limits, seeding
 from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
 from cerolab.allocators.dapo import DapoOptions, DynamicSampling
 from cerolab.checks import real_number
+from cerolab.errors import StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.groups import contrast
+from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
 
@@ -81,11 +83,11 @@ class Greso(DynamicSampling[GresoOptions]):
     name = "greso"
     Options = GresoOptions
     turns: ClassVar[float] = math.inf
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+    limits: ClassVar[Limits] = {
         **DynamicSampling.limits,
-        "run": (-(2**31), 2**31 - 1),
+        "run": (lambda problem: -problem.num_rounds, limits.num_rounds),
         "exploration": (_LEAST, _MOST),
-        "counts": (0, np.inf),
+        "counts": (0, limits.capacity),
     }
 
     def __init__(self, problem: AllocationProblem, seed: int, options: GresoOptions):
@@ -184,6 +186,9 @@ class Greso(DynamicSampling[GresoOptions]):
         return {**super()._arrays(), **own}
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        groups, flat, easy, hard = arrays["counts"].tolist()
+        if flat > groups or (not arrays["round"][0] and arrays["counts"].any()):
+            raise StateError(f"{self.name}: the state's round and its counts {groups, flat, easy, hard} do not fit")
         super()._load_arrays(arrays)
         self.run_M = np.array(arrays["run"], np.int32)
         self.exploration = np.array(arrays["exploration"], np.float64)

@@ -19,12 +19,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cerolab import oracle, seeding, utility
+from cerolab import limits, oracle, seeding, utility
 from cerolab.allocation import Allocation, FloatArray, IntArray
 from cerolab.base import BaseAllocator
 from cerolab.checks import real_number
-from cerolab.errors import InvalidValueError
+from cerolab.errors import InvalidValueError, StateError
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits, check_visited
 from cerolab.problem import AllocationProblem
 from cerolab.projection import TieOrder, best_allocation
 from cerolab.registry import register
@@ -57,10 +58,11 @@ class Oracle(BaseAllocator[OracleOptions]):
 
     name = "oracle"
     Options = OracleOptions
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "exposure": (0, math.inf),
-        "plan": (0, math.inf),
-        "visited": (-1, math.inf),
+    limits: ClassVar[Limits] = {
+        "exposure": (0, limits.prompt_units),
+        "plan": (0, limits.prompt_units),
+        "planned_for": (-1.0, 0.25),  # -1 for no plan
+        "visited": (-1, limits.last_round),
     }
 
     def __init__(self, problem: AllocationProblem, seed: int, options: OracleOptions):
@@ -95,14 +97,23 @@ class Oracle(BaseAllocator[OracleOptions]):
         return Allocation(prompts, units_M[prompts])
 
     def _plan(self, rate_M: FloatArray) -> IntArray:
-        """Units [M] that each prompt gets of the budget left: the plan there is, or a new one where rates moved."""
-        if np.array_equal(rate_M, self._planned_for_M):
-            return self._plan_M
+        """Units [M] that each prompt gets of the budget left: the plan there is, or a new one where rates moved.
+
+        A new one too where tokens cut a wave off, so that the rounds left cannot execute what it left over.
+        """
         rounds_left = self.problem.num_rounds - self.round_index
+        if np.array_equal(rate_M, self._planned_for_M) and self._fits(self._plan_M, rounds_left, self.remaining):
+            return self._plan_M
         # Budget kept for prompts that joined late may be more than the rounds left can execute.
         budget = min(self.remaining, rounds_left * self.problem.capacity)
         most = rounds_left * self.problem.max_units
         return oracle.largest_gains(utility.curvature(rate_M, self.problem), self.exposure_M, most, budget)[0]
+
+    def _fits(self, plan_M: IntArray, rounds_left: int, remaining: int) -> bool:
+        """Whether so many rounds can execute the plan."""
+        problem = self.problem
+        total = min(remaining, rounds_left * problem.capacity)
+        return int(plan_M.sum()) <= total and int(plan_M.max()) <= rounds_left * problem.max_units
 
     def _learn(self, allocation: Allocation, feedback: CheckedFeedback) -> None:
         self._visited_M[allocation.prompts] = self.round_index
@@ -137,6 +148,18 @@ class Oracle(BaseAllocator[OracleOptions]):
             "planned_for": self._planned_for_M.copy(),
             "visited": self._visited_M.copy(),
         }
+
+    def _check_state(
+        self, arrays: Mapping[str, np.ndarray], round_index: int, remaining: int, spent_tokens: int
+    ) -> None:
+        super()._check_state(arrays, round_index, remaining, spent_tokens)
+        check_visited(self.name, arrays["visited"], round_index)
+        rounds_left = self.problem.num_rounds - round_index
+        if self.problem.token_budget is None and not self._fits(arrays["plan"], rounds_left, remaining):
+            raise StateError(f"{self.name}: the state's plan is more than the {rounds_left} rounds left can execute")
+        exposed_M, visited_M = arrays["exposure"] > 0, arrays["visited"] >= 0
+        if (exposed_M != visited_M).any():
+            raise StateError(f"{self.name}: the state's visited and exposure name other prompts")
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.exposure_M = np.array(arrays["exposure"], np.int64)

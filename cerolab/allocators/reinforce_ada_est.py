@@ -28,13 +28,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cerolab import batches
+from cerolab import epochs
 from cerolab.allocation import Allocation, FloatArray, IntArray
 from cerolab.batches import Batches, GroupSizes, check_group_units
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
 from cerolab.epochs import Epochs
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits
 from cerolab.posterior import Prior
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
@@ -87,7 +88,7 @@ class ReinforceAdaEst(PosteriorAllocator[ReinforceAdaEstOptions]):
     name = "reinforce_ada_est"
     Options = ReinforceAdaEstOptions
     fades_by_visit: ClassVar[bool] = True
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**PosteriorAllocator.limits, **batches.LIMITS}
+    limits: ClassVar[Limits] = {**PosteriorAllocator.limits, **epochs.LIMITS}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: ReinforceAdaEstOptions):
         super().__init__(problem, seed, options)

@@ -39,10 +39,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from cerolab import limits
 from cerolab.allocation import Allocation, FloatArray, IntArray
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits, check_visited
 from cerolab.posterior import Prior
 from cerolab.problem import AllocationProblem
 from cerolab.projection import best_allocation
@@ -86,7 +88,7 @@ class Renew(PosteriorAllocator[RenewOptions]):
     name = "renew"
     Options = RenewOptions
     fades_by_visit: ClassVar[bool] = True
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**PosteriorAllocator.limits, "visited": (-1, math.inf)}
+    limits: ClassVar[Limits] = {**PosteriorAllocator.limits, "visited": (-1, limits.last_round)}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: RenewOptions):
         super().__init__(problem, seed, options)
@@ -114,6 +116,12 @@ class Renew(PosteriorAllocator[RenewOptions]):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {**super()._arrays(), "visited": self.visited_M.copy()}
+
+    def _check_state(
+        self, arrays: Mapping[str, np.ndarray], round_index: int, remaining: int, spent_tokens: int
+    ) -> None:
+        super()._check_state(arrays, round_index, remaining, spent_tokens)
+        check_visited(self.name, arrays["visited"], round_index)
 
     def _load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         super()._load_arrays(arrays)

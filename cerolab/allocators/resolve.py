@@ -40,12 +40,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cerolab import opening, oracle, tokens, utility
+from cerolab import limits, opening, oracle, tokens, utility
 from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import whole_number
 from cerolab.feedback import CheckedFeedback
 from cerolab.kinds import Kinds
+from cerolab.limits import Limits
 from cerolab.posterior import Prior, expected_variance
 from cerolab.problem import AllocationProblem
 from cerolab.projection import best_allocation
@@ -78,7 +79,7 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
 
     name = "resolve"
     Options = ResolveOptions
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**PosteriorAllocator.limits, "tokens": (0, math.inf)}
+    limits: ClassVar[Limits] = {**PosteriorAllocator.limits, "tokens": (0, limits.tokens)}
 
     def __init__(self, problem: AllocationProblem, seed: int, options: ResolveOptions):
         super().__init__(problem, seed, options)

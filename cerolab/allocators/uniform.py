@@ -18,8 +18,9 @@ import numpy as np
 
 from cerolab.allocation import Allocation
 from cerolab.base import NoOptions
-from cerolab.epochs import Epochs
+from cerolab.epochs import LIMITS, Epochs
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 from cerolab.projection import fill_in_order
 from cerolab.registry import register
@@ -32,7 +33,7 @@ class Uniform(StackableAllocator[NoOptions]):
 
     name = "uniform"
     row_arrays = ()
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"order": (0, np.inf), "cursor": (0, np.inf)}
+    limits: ClassVar[Limits] = LIMITS
 
     def __init__(self, problem: AllocationProblem, seed: int, options: NoOptions):
         super().__init__(problem, seed, options)
@@ -41,7 +42,8 @@ class Uniform(StackableAllocator[NoOptions]):
     def _select(self) -> Allocation:
         quota, size = self.even_quota(), self.problem.max_units
         later = (self.problem.num_rounds - self.round_index - 1) * self.problem.capacity
-        quota = max(quota - quota % size, self.remaining - later)  # whole groups, unless that would leave units over
+        must = min(self.remaining - later, self.problem.capacity)
+        quota = max(quota - quota % size, must)  # whole groups, unless that would leave units over
         prompts = self.epochs.draw(-(-quota // size))
         return Allocation(prompts, fill_in_order(prompts, size, quota))
 

@@ -31,7 +31,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from cerolab import batches, embedding
+from cerolab import embedding, epochs
 from cerolab.allocation import Allocation, FloatArray, IntArray, cut_off
 from cerolab.batches import Batches, GroupSizes, check_group_options
 from cerolab.bayes import PosteriorAllocator, PosteriorOptions
@@ -40,6 +40,7 @@ from cerolab.embedding import EmbeddingProcess
 from cerolab.epochs import Epochs
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
+from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 from cerolab.projection import largest_increments
 from cerolab.registry import register
@@ -148,9 +149,9 @@ class Vip(PosteriorAllocator[VipOptions]):
 
     name = "vip"
     Options = VipOptions
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+    limits: ClassVar[Limits] = {
         **PosteriorAllocator.limits,
-        **batches.LIMITS,
+        **epochs.LIMITS,
         **embedding.LIMITS,
     }
 

@@ -22,12 +22,13 @@ from cerolab.errors import InvalidValueError
 from cerolab.oracle.convex import LINEAR, run_solver
 from cerolab.oracle.static import solve_static
 from cerolab.problem import AllocationProblem
+from cerolab.text import brief
 
 _MOST_ARCS = 2_000_000
 _ROUNDED = 1e-12  # utility that rounding errors may be worth
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class DynamicOptimum:
     """The best plan along a path of rates.
 
@@ -43,6 +44,9 @@ class DynamicOptimum:
     upper_bound: float
     solver: str = LINEAR
     status: str = "optimal"
+
+    def __repr__(self) -> str:
+        return f"DynamicOptimum({', '.join(f'{name}={brief(getattr(self, name))}' for name in self.__slots__)})"
 
     @property
     def gap(self) -> float:

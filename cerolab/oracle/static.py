@@ -18,12 +18,13 @@ from cerolab.allocation import FloatArray, IntArray
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 from cerolab.rounding import comparable
+from cerolab.text import brief
 
 _MOST_CANDIDATES = 1 << 18  # units that the repair step may sort
 LEAST_CURVATURE = 1e-250  # prompts below are treated as worthless; no sum over a pool could tell
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class Optimum:
     """An optimal exposure and the proof that nothing is better.
 
@@ -38,6 +39,9 @@ class Optimum:
     value: float
     multiplier: float
     upper_bound: float
+
+    def __repr__(self) -> str:
+        return f"Optimum({', '.join(f'{name}={brief(getattr(self, name))}' for name in self.__slots__)})"
 
     @property
     def gap(self) -> float:

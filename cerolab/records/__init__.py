@@ -4,7 +4,7 @@ A run is a directory ``<source>/<experiment>/<run_id>/`` with ``run.json`` and t
 ``cerolab.records.schema`` as parquet files.
 """
 
-from cerolab.records.experiment import claim_directory
+from cerolab.records.experiment import claim_directory, is_claimed
 from cerolab.records.pack import PACKED_FILE, pack_experiment, pack_tables, read_infos, read_rows
 from cerolab.records.provenance import host_facts, provenance
 from cerolab.records.reader import Run, find_runs, read_run, read_schedule
@@ -23,6 +23,7 @@ __all__ = [
     "claim_directory",
     "find_runs",
     "host_facts",
+    "is_claimed",
     "method_label",
     "pack_experiment",
     "pack_runs",

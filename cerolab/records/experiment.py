@@ -12,6 +12,8 @@ from cerolab.records.info import checked_experiment
 from cerolab.records.schema import SCHEMA_VERSION
 from cerolab.records.settings import differing_keys
 
+_FILE = "experiment.json"
+
 
 def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
     """Take a folder for an experiment, or go on with the one that is there if its fixed settings are the same.
@@ -21,10 +23,24 @@ def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
         fixed: the settings that all its runs share; what a sweep runs over may grow.
 
     Raises:
+        RecordError: as ``is_claimed``, or the folder cannot be made.
+    """
+    if is_claimed(directory, fixed):
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot create {directory}: {error.strerror}; choose another --out") from error
+    write_json(directory / _FILE, _wanted(fixed))
+
+
+def is_claimed(directory: Path, fixed: Mapping[str, Any]) -> bool:
+    """Whether a folder holds the experiment of these fixed settings already; False: it is free. Writes nothing.
+
+    Raises:
         RecordError: the folder holds an experiment with other settings (named), or something else.
     """
-    file = directory / "experiment.json"
-    wanted = {"schema_version": SCHEMA_VERSION, **fixed}
+    file, wanted = directory / _FILE, _wanted(fixed)
     occupied = directory.exists() and any(not path.name.endswith(".partial") for path in directory.iterdir())
     if file.exists():  # looked for after the others: another process may be taking the folder, with this file first
         found = checked_experiment(read_json(file), file)
@@ -36,11 +52,11 @@ def claim_directory(directory: Path, fixed: Mapping[str, Any]) -> None:
                 f"{directory} holds an experiment with other settings ({'; '.join(differing)}); "
                 "choose another --name or --out, or the same settings"
             )
-        return
+        return True
     if occupied:
         raise RecordError(f"{directory} is not empty and holds no experiment; choose another --name or --out")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(f"cannot create {directory}: {error.strerror}; choose another --out") from error
-    write_json(file, wanted)
+    return False
+
+
+def _wanted(fixed: Mapping[str, Any]) -> dict[str, Any]:
+    return {"schema_version": SCHEMA_VERSION, **fixed}

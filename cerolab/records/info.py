@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter, ValidationError
 
+from cerolab.checks import FOLDER_NAME, LONGEST_FOLDER_NAME
 from cerolab.errors import RecordError
 from cerolab.records.schema import SCHEMA_VERSION, TABLES
 
 _INT64 = 2**63 - 1
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]  # of a folder
+Name = Annotated[str, StringConstraints(pattern=f"^{FOLDER_NAME}$", max_length=LONGEST_FOLDER_NAME)]
 _LONGEST = 100_000  # characters of a text
 Text = Annotated[str, StringConstraints(max_length=_LONGEST)]
 Whole = Annotated[int, Field(ge=-_INT64, le=_INT64)]

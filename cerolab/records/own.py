@@ -32,7 +32,8 @@ def own_directory(directory: Path) -> Path:
 
 def committed_beside(directory: Path) -> Path | None:
     """The folder of committed records that ``own_directory`` makes this one of; None where there is none."""
-    if directory.parents[1].name != OWN:
+    directory = directory.absolute()  # a name alone, typed within results/sim, has no parents
+    if len(directory.parts) < 4 or directory.parents[1].name != OWN:
         return None
     found = directory.parents[2] / directory.parent.name / directory.name
     return found if is_committed(found) else None

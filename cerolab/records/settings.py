@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cerolab.errors import RecordError
+from cerolab.checks import FOLDER_NAME, LONGEST_FOLDER_NAME
+from cerolab.errors import RecordError, shown
 
 
 def method_label(method: str, options: Mapping[str, Any]) -> str:
@@ -59,8 +60,9 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name in ("source", "experiment", "method"):
             value = getattr(self, name)
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-                raise RecordError(f"{name}={value!r} cannot be a folder name; use letters, digits, '.', '_' and '-'")
+            if len(value) > LONGEST_FOLDER_NAME or not re.fullmatch(FOLDER_NAME, value):
+                remedy = f"use up to {LONGEST_FOLDER_NAME} letters, digits, '.', '_' and '-', a letter or digit first"
+                raise RecordError(f"{name}={shown(value)} cannot be a folder name; {remedy}")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as they stand in run.json; "plugin" is left out of those of a built-in allocator."""

@@ -10,8 +10,11 @@ import re
 from fractions import Fraction
 
 from cerolab.errors import InvalidValueError
+from llm.grading.answers import canonical
+from llm.grading.answers import number as written_number
+from llm.grading.final_answer import final_answers, last_box, without_asides
 from llm.tasks.base import Question
-from llm.tasks.meaning import is_mathematical, last_box, means
+from llm.tasks.meaning import is_mathematical, means
 
 __all__ = ["exact", "final_number", "is_mathematical", "last_box", "last_number", "mathematical", "number"]
 
@@ -24,6 +27,9 @@ _NUMBER = re.compile(
     r"(?:/[0-9]+)?"
 )
 
+_MARK = re.compile(r"\\(?:boxed|fbox)|####|</think|<answer>|\banswer\b|^[ \t]*(?:A|Ans)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_FORMULA = re.compile(r"[\\^_*+/()=<>]|[0-9]\s*[a-zA-Z]\b|(?<![\s])-|-(?=\s)")
+
 
 def exact(text: str, question: Question) -> float:
     """1 when the first line of the response is the answer, spaces around it aside."""
@@ -32,7 +38,9 @@ def exact(text: str, question: Question) -> float:
 
 
 def final_number(text: str, question: Question) -> float:
-    """1 when the last number of the response equals the answer: "The answer is 1,200." is right for 1200.
+    """1 when the number that a response gives as its answer equals the answer: "The answer is 1,200." is right for 1200.
+
+    It stands in the last box; without one after "####" or "answer is", and else it is the last number.
 
     Raises:
         InvalidValueError: the answer is no number.
@@ -40,12 +48,27 @@ def final_number(text: str, question: Question) -> float:
     answer = number(question.answer)
     if answer is None:
         raise InvalidValueError("answer", question.answer, f"of question {question.id} is no number", "drop it")
-    last = last_number(text)
+    if _MARK.search(text):
+        for given in final_answers(text):
+            value = _given_number(given)
+            if value is not None or "boxed" in text:
+                return float(value == answer)
+    last = last_number(without_asides(text))
     return float(last is not None and number(last) == answer)
 
 
+def _given_number(given: str) -> Fraction | None:
+    """The one number of what a response gives as its answer; None where it is a formula, or says several."""
+    found = canonical(given)
+    value = written_number(found.rpartition("=")[2] if "=" in found else found)
+    if value is None and not _FORMULA.search(re.sub(r"\\text\{([^{}]*)\}", r"\1", found)):
+        said = _NUMBER.findall(_plain(given))
+        value = number(said[0]) if len(said) == 1 else None
+    return value
+
+
 def mathematical(text: str, question: Question) -> float:
-    """1 when the response's last boxed answer, or else its last expression, means the same as the answer.
+    """1 when the answer that a response gives means the same as the answer.
 
     Raises:
         InvalidValueError: the answer is not mathematical.

@@ -24,9 +24,10 @@ from tests.faults.targets import STACK, SWEEP, TRAINING, Sweep, Training, make_m
 
 SETTINGS = {"sweep": SWEEP, "stack": STACK, "training": TRAINING}
 HELP = """Kill sweeps of the simulator, with seeds one by one and at once, and a training with SIGKILL at random
-moments, start each again until it is done, and compare it with an uninterrupted one: the same records but for times,
-the same budget, no run counted twice, nothing half-written counted as a result. With --every each file operation has
-its kill instead. Writes OUT/kills.json; ends with an error where anything differs.
+moments (commands by turns alone, with their workers, and alone by SIGTERM), start each again until it is done, and
+compare it with an uninterrupted one: the same records but for times, the same budget, no run counted twice, nothing
+half-written counted as a result. With --every each file operation has its kill instead. Writes OUT/kills.json; ends
+with an error where anything differs.
 """
 
 
@@ -46,7 +47,8 @@ def faults(
     kills
         Of each, in children that have everything imported: half by time, half just before a file operation.
     cold
-        Of each besides, of a command in a fresh interpreter, by time: by turns of it alone and with its workers.
+        Of each besides, of a command in a fresh interpreter, by time: by turns of it alone, with its workers, and alone
+        by SIGTERM.
     seed
         Of the moments.
     every

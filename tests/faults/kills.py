@@ -2,7 +2,8 @@
 
 Two kinds of moments: after a random time, sent from outside (imports, computing, resuming); and just before a file
 operation, by the process itself (what happens in microseconds, and would hardly be hit by time), a random one or each.
-A command with workers is killed with them and alone, by turns; alone, its workers have to end by themselves.
+A command with workers is killed with them and alone, by SIGKILL and by SIGTERM, by turns; alone, its workers have to
+end by themselves.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from typing import Any, NamedTuple, Protocol
 ROOT = Path(__file__).resolve().parents[2]
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
 _WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_ALONE = (signal.SIGKILL, None, signal.SIGTERM)  # by turns, what the parent alone is sent; None: it and its workers
+_STOPPED = (-signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM)
 _WORKERS_END = 10.0  # seconds that workers have to end after the process that started them
 
 
@@ -137,7 +140,7 @@ def kill_until_done(
         kills: that many at least.
         seed: of the moments.
         cold: start a command of its own each time, in a fresh interpreter, and kill it by turns alone and with its
-            workers; else a child of this process.
+            workers, see ``_ALONE``; else a child of this process.
         told: called after every kill.
 
     Raises:
@@ -152,7 +155,7 @@ def kill_until_done(
         while True:
             by_time = cold or rng.random() < 0.5
             moment = rng.uniform(0, within) if by_time else rng.randint(1, operations)
-            alone = cold and tally.kills.total() % 2 == 0
+            alone = _ALONE[tally.kills.total() % len(_ALONE)] if cold else None
             end = _attempt(target, out, scratch / "log", moment, cold, alone)
             done = _ended(target, end, scratch / "log")
             tally.compare(target, out, whole, done)
@@ -161,7 +164,7 @@ def kill_until_done(
             if done:
                 break
             kind = "cold start, by time" if cold else "by time" if by_time else "at a file operation"
-            tally.kills[f"{kind}, the parent alone" if alone else kind] += 1
+            tally.kills[f"{kind}, {alone.name} to the parent alone" if alone else kind] += 1
             tally.states[target.state(out)] += 1
             within *= 1.1  # a machine that has become slower must not keep it from ever ending
             if told is not None:
@@ -204,7 +207,7 @@ def kill_at_every_operation(
 
 def _ended(target: Target, end: End, log: Path) -> bool:
     """Whether an attempt came to its end; False where it was killed."""
-    if end.code not in (0, -signal.SIGKILL):
+    if end.code not in (0, *_STOPPED):
         raise RuntimeError(f"{target.name} failed ({end.code}):\n{log.read_text()[-3000:]}")
     return end.code == 0
 
@@ -229,8 +232,13 @@ def _uninterrupted(target: Target, out: Path, log: Path, counted: Path, cold: bo
     return time.perf_counter() - began
 
 
-def _attempt(target: Target, out: Path, log: Path, moment: float | int | None, cold: bool, alone: bool = False) -> End:
-    """One start of the target, killed at ``moment`` (seconds, or whole: a file operation) alone or with its workers."""
+def _attempt(
+    target: Target, out: Path, log: Path, moment: float | int | None, cold: bool, alone: signal.Signals | None = None
+) -> End:
+    """One start of the target, killed at ``moment`` (seconds, or whole: a file operation).
+
+    ``alone``: what it is sent without its workers; None kills it with them.
+    """
     if cold:
         command = target.command(out)
         child = fork(lambda: (os.chdir(ROOT), os.execv(command[0], command)), log)
@@ -246,7 +254,7 @@ def _attempt(target: Target, out: Path, log: Path, moment: float | int | None, c
                 return End(os.waitstatus_to_exitcode(status))
             time.sleep(0.001)
         if alone:
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, alone)
         else:
             os.killpg(child, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -215,6 +215,10 @@ def test_measured_rates_that_were_damaged_are_named(tmp_path):
     again.round_of = lambda: 3
     with pytest.raises(StateError, match=r"rates-0\.npy is damaged.*restore it"):
         again()
+    for wrong in (np.array(0.5), np.full((3, 1), 0.5), np.full(3, np.nan), np.full(3, 2.0), np.array(["a", "b", "c"])):
+        np.save(tmp_path / "rates-0.npy", wrong)
+        with pytest.raises(StateError, match=r"rates-0\.npy is damaged.*restore it"):
+            again()
 
 
 # --- a full disk ----------------------------------------------------------------------------------------------------

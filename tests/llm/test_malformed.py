@@ -41,7 +41,8 @@ TEXTS = {
              "(broad)", "arithmetic(broad))", "a" * 5000, "gsm8k(/no/where)", "task(" + " " * 2000],
     "model": ["", "/no/such", "a b c", "~nobody/x", "x/y/z", "../..", "a" * 300, "-", "\N{INFINITY}"],
     "name": ["", "..", "a/b", "/", "a" * 300, ".hidden", "a\nb"],
-    "out": ["/dev/null", "/dev/null/x"],
+    "out": ["/dev/null", "/dev/null/x", "False", "none"],
+    "settings": ["x"],
     "engine": ["", "vlm", "vllm-server", "transformer"],
     "dtype": ["", "fp16", "float64", "int8"],
     "loss": ["", "grppo", "ppo"],
@@ -59,7 +60,9 @@ TRL = [
     "--trl.top-p abc", "--trl.top-p 2", "--trl.nothing 1", "--trl.top_k 1.5", "--trl.optim x", "--trl", "--trl x",
     "--trl.learning-rate 1", "--trl. 1", "--trl.log-completions perhaps", "--trl.entropy-coef x", "--trl.optim-args ,=",
     "--trl.steps-per-generation -3", "--trl.per-device-train-batch-size 0", "--trl.generation-batch-size 7",
+    "--trl.top-p.x 1",
 ]  # fmt: skip
+SETTINGS = ["--settings.trl.top-p 0.9", "--settings.trl x", "--settings.learning-rate.x 1", "--settings.nothing 1"]
 SHAPES = [
     ["--no-such-option"], ["stray"], ["--seed"], ["--seed", "1", "2"], ["---"], ["-x"], ["--seed=1=2"], ["--config"],
     ["--config", "/"], ["--config", "nowhere.yaml"], ["--config", "x.txt"], ["--seed", "1", "--seed", "2"],
@@ -94,6 +97,8 @@ def lines(module):
                 )
     if "trl" in known:
         yield from (line.split() for line in TRL)
+    if "settings" in known:
+        yield from (line.split() for line in SETTINGS)
     yield from (shape for shape in SHAPES if "seed" in known or not any("--seed" in part for part in shape))
 
 

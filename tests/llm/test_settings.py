@@ -137,6 +137,8 @@ def test_a_settings_file_runs_no_code(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--settings.trl.top-p", "0.9"], "settings.trl.top-p='0.9' is a setting within a setting; give --trl.top-p"),
+        (["--settings.trl", "x"], "settings.trl='x' has a name of its own here; give --trl.NAME VALUE"),
         (["--settings.learning-rate", "-1"], "settings.learning-rate='-1' is below 0"),
         (["--settings.learnin-rate", "1"], "is no setting of llm.train; did you mean learning_rate"),
         (["--settings.num-rounds", "2.5"], "settings.num-rounds='2.5' is no whole number"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cerolab import Allocation, BaseAllocator
+from cerolab.errors import AllocatorError
 from tests.llm.small import allocated, problem, run, small_model, weights
 
 
@@ -66,6 +67,14 @@ def test_both_waves_are_generated_counted_and_trained_on(tmp_path):
     assert trainer.ledger.responses == 640
     assert views[0].tokens.shape == (8,)
     assert views[0].trained.all()
+
+
+def test_a_round_without_end_ends_the_training_with_an_error_that_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(Probe, "_learn", lambda self, allocation, feedback: None)  # so that no wave is the last
+    with pytest.raises(
+        AllocatorError, match=r"probe: _select chose 12 units in 3 waves of a round.*test_waves\.py, line"
+    ):
+        trained(tmp_path)
 
 
 def test_a_prompt_of_both_waves_is_one_group(tmp_path, monkeypatch):

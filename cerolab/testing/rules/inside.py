@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-_TURNS = ("_pending", "_step")  # what the base class keeps of whose turn it is
+_TURNS = ("_pending", "_step", "_open_round")  # what the base class keeps of whose turn it is
 _SORTS = ("sort", "argsort", "partition", "argpartition", "argmax", "argmin", "max", "min")
 
 
