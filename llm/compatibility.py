@@ -28,7 +28,7 @@ def steps_per_round(args: GRPOConfig) -> int:
             "steps_per_generation",
             args.steps_per_generation,
             f"is no multiple of gradient_accumulation_steps={args.gradient_accumulation_steps}",
-            "a round must end with an optimizer step",
+            "a round must end with an optimizer step: make them equal, or steps_per_generation a multiple",
         )
     return int(calls // args.gradient_accumulation_steps)
 
