@@ -65,7 +65,7 @@ def trim(rows: Rows, multiple: int | None = None) -> Rows:
         multiple: that the widths stay multiples of.
     """
     step = multiple or 1
-    prompt, width = rows["prompt_ids"].size(1), rows["completion_ids"].size(1)
+    width = rows["completion_ids"].size(1)
     first = int(rows["prompt_mask"].any(0).int().argmax()) // step * step
     used = rows["completion_mask"].any(0).nonzero()
     last = -(-(int(used[-1]) + 1 if used.numel() else 1) // step) * step
