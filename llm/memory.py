@@ -87,13 +87,13 @@ def remedies(shape: Shape, load: Load, device: float, group: int) -> list[str]:
     """What makes it fit: single changes, else pairs of them, else the least number of processes that share all."""
     changes = list(_changes(load, group))
     for size in (1, 2):
-        enough = [
-            " with ".join(words for words, _ in some)
-            for some in combinations(changes, size)
-            if fits(shape, replace(load, **dict(chain.from_iterable(change.items() for _, change in some))), device)
-        ]
+        enough: dict[tuple[str, ...], str] = {}  # by what is changed, the least change of each kind
+        for some in combinations(changes, size):
+            changed = dict(chain.from_iterable(change.items() for _, change in some))
+            if fits(shape, replace(load, **changed), device):
+                enough.setdefault(tuple(changed), " with ".join(words for words, _ in some))
         if enough:
-            return enough
+            return list(enough.values())
     alone = bool(load.generated) or (load.vllm > 0 and 2 * shape.parameters >= load.vllm * device)
     rows = min(load.rows, group)
     least = replace(load, in_pieces=True, checkpointing=True, rows=rows, generated=0, vllm=0.0 if alone else load.vllm)
@@ -107,7 +107,7 @@ def remedies(shape: Shape, load: Load, device: float, group: int) -> list[str]:
 def _changes(load: Load, group: int) -> Iterator[tuple[str, dict[str, Any]]]:
     if not load.checkpointing:
         yield "--gradient-checkpointing", {"checkpointing": True}
-    for rows in sorted({load.rows // 2, load.rows // 4, group}, reverse=True):
+    for rows in sorted({load.rows // 2, load.rows // 4, load.rows // 8, group}, reverse=True):
         if group <= rows < load.rows:
             yield f"--batch-size {rows}", {"rows": rows}
     if load.processes > 1 and not load.in_pieces and not load.generated:

@@ -127,12 +127,12 @@ def test_each_remedy_alone_makes_it_fit():
     found = remedies(shape, load, device, 4)
     assert found == ["sharding (accelerate launch --use_fsdp --fsdp_version 2)", "--lora-rank 16"]
     assert fits(shape, replace(load, in_pieces=True), device)
-    assert remedies(shape, replace(load, lora_rank=16, rows=64), device, 4)[0] == "--batch-size 32"
+    assert remedies(shape, replace(load, lora_rank=16, rows=16), 90 * GIB, 4) == ["--batch-size 8"]
 
 
 def test_where_one_change_does_not_do_two_may_and_then_more_processes():
     shape = seven_billion()
-    plain = replace(PLAIN, rows=32, tokens=4096, vllm=0.3, processes=8)
+    plain = replace(PLAIN, rows=8, tokens=4096, vllm=0.3, processes=8)
     assert remedies(shape, plain, 80 * GIB, 4)[0].startswith("--gradient-checkpointing with sharding")
     one = replace(PLAIN, rows=8, tokens=2304, generated=528)
     (words,) = remedies(shape, one, 24 * GIB, 4)
