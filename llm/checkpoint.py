@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from cerolab import Allocator, BudgetLedger
-from cerolab.errors import StateError, shown
+from cerolab.errors import CerolabError, StateError, shown
 from cerolab.records.files import write_atomically
 from llm.checkpoint_files import checksum, checksums, first_line, numbered
 from llm.feedback_map import FeedbackMap
@@ -95,6 +97,36 @@ def verify(folder: Path) -> None:
                 raise StateError(f"{path} is damaged: its checksum is not what was saved")
         except OSError as error:
             raise StateError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Around the loading of a checkpoint: whatever a loader makes of its files becomes one error.
+
+    Raises:
+        StateError: names the checkpoint, and says whether its files are what was saved.
+    """
+    try:
+        yield
+    except CerolabError:
+        raise
+    except Exception as error:
+        what = f"checkpoint {folder} cannot be loaded: {type(error).__name__}: {first_line(error)}"
+        if _whole(folder):
+            raise StateError(
+                f"{what}; its files are what was saved, so keep it: resume with the settings, and the versions of "
+                "torch and transformers, that it was saved with"
+            ) from error
+        raise StateError(f"{what}; move it away, and the same command goes on from the checkpoint before it") from error
+
+
+def _whole(folder: Path) -> bool:
+    """Whether the files are known to be what was saved."""
+    try:
+        verify(folder)
+        return bool(_read(folder)["file"])
+    except StateError:
+        return False
 
 
 def _size_and_crc(folder: Path, name: str, saved: np.ndarray) -> tuple[int, int]:

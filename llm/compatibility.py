@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from datasets import Dataset, IterableDataset
 from trl import GRPOConfig
+from trl.trainer.utils import get_config_model_id
 
-from cerolab import AllocationProblem
+from cerolab import AllocationProblem, Allocator
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from llm.precision import check_precision
+from llm.sharding import check_sharding, sharding
 
 TRL_VERSION = "1.16"  # llm.trainer overrides internals of this minor version
-_REFUSED = {
-    "rollout_func": "rows are made from the allocation",
-    "tools": "not supported yet",
-    "environment_factory": "not supported yet",
-}
 
 
 def steps_per_round(args: GRPOConfig) -> int:
@@ -31,9 +30,33 @@ def steps_per_round(args: GRPOConfig) -> int:
             "steps_per_generation",
             args.steps_per_generation,
             f"is no multiple of gradient_accumulation_steps={args.gradient_accumulation_steps}",
-            "a round must end with an optimizer step",
+            "a round must end with an optimizer step: make them equal, or steps_per_generation a multiple",
         )
     return int(calls // args.gradient_accumulation_steps)
+
+
+def default_args(model: Any) -> GRPOConfig:
+    """The settings that TRL takes where none are given."""
+    name = model if isinstance(model, str) else get_config_model_id(model.config)
+    return GRPOConfig(f"{name.split('/')[-1]}-GRPO")
+
+
+def check_unused(allocator: Allocator) -> None:
+    """Refuse to start a training with an allocator that has spent something already.
+
+    Raises:
+        InvalidValueError: names it and what to do.
+    """
+    rounds = getattr(allocator, "round_index", 0)  # of the base class; the interface does not ask for them
+    spent = allocator.problem.budget - getattr(allocator, "remaining", allocator.problem.budget)
+    if rounds or spent:
+        raise InvalidValueError(
+            "allocator",
+            allocator,
+            f"has been used: {rounds} rounds and {spent} units are gone",
+            "make a fresh one for a new training; to go on with an old one, give a new trainer a fresh allocator and "
+            "call train(resume_from_checkpoint=...)",
+        )
 
 
 def check_settings(
@@ -47,12 +70,15 @@ def check_settings(
     """
     if not version("trl").startswith(f"{TRL_VERSION}."):
         raise CerolabError(f"trl {version('trl')} is installed; llm.trainer is written for trl {TRL_VERSION}")
-    for name, reason in _REFUSED.items():
-        if trl.get(name):
-            raise CerolabError(f"{name} cannot be used with AllocatedGRPOTrainer: {reason}; use trl.GRPOTrainer")
+    if trl.get("rollout_func"):
+        raise CerolabError(
+            "rollout_func cannot be used with AllocatedGRPOTrainer: rows are made from the allocation; "
+            "use trl.GRPOTrainer"
+        )
     if on_bad_reward not in ("error", "skip"):
         raise UnknownNameError("on_bad_reward", on_bad_reward, ("error", "skip"))
     check_args(args, problem)
+    _check_tools(args, dataset, trl)
     _check_dataset(dataset, problem)
 
 
@@ -63,20 +89,35 @@ def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
         InvalidValueError: a setting that does not fit the problem.
         CerolabError: a feature that has no meaning here.
     """
-    if args.deepspeed:
-        raise CerolabError("deepspeed cannot be used with AllocatedGRPOTrainer: a round may make no update; use FSDP")
-    if args.entropy_coef != 0.0 or args.use_adaptive_entropy:
-        raise InvalidValueError(
-            "entropy_coef", args.entropy_coef, "adds a bonus per micro-batch, whose sizes vary here", "set it to 0"
-        )
+    check_precision(args.mixed_precision)
+    check_sharding(*sharding(args), args, problem, args.world_size)
     _check_sizes(args, problem)
 
 
+def _check_tools(args: GRPOConfig, dataset: Any, trl: Mapping[str, Any]) -> None:
+    named = [name for name in ("tools", "environment_factory") if trl.get(name)]
+    together = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
+    if named and together and args.world_size > 1:
+        raise CerolabError(
+            f"{named[0]} cannot be used where {args.world_size} processes generate together: they would call tools in "
+            "different numbers of turns and wait for each other; use vLLM colocate with tensor_parallel_size=1"
+        )
+    if dataset is None and callable(trl.get("environment_factory")):
+        raise InvalidValueError(
+            "train_dataset",
+            None,
+            "lets the environment choose its tasks, and there is nothing to allocate",
+            "give a data set with a row for each task: reset() gets its columns",
+        )
+
+
 def _check_dataset(dataset: Any, problem: AllocationProblem) -> None:
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+    if isinstance(dataset, IterableDataset):
         raise InvalidValueError(
             "train_dataset", type(dataset).__name__, "cannot be indexed", "give a map-style dataset, one row a prompt"
         )
+    if not isinstance(dataset, Dataset):  # TRL refuses it
+        return
     if len(dataset) != problem.num_prompts:
         raise InvalidValueError(
             "train_dataset",
@@ -115,20 +156,4 @@ def _check_sizes(args: GRPOConfig, problem: AllocationProblem) -> None:
             args.max_steps,
             f"is not num_rounds * {steps} = {problem.num_rounds * steps} optimizer steps",
             "leave it out",
-        )
-    if args.save_strategy == "steps" and (args.save_steps < 1 or int(args.save_steps) % steps):
-        raise InvalidValueError(
-            "save_steps",
-            args.save_steps,
-            f"is no multiple of the {steps} optimizer steps of a round",
-            "save at its end",
-        )
-    uneven = problem.responses_per_unit % processes
-    whole = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
-    if uneven and (whole or args.fsdp):
-        raise InvalidValueError(
-            "responses_per_unit",
-            problem.responses_per_unit,
-            f"is no multiple of the {processes} processes, which generate together here",
-            "use vLLM colocate with tensor_parallel_size=1, or another number of processes",
         )
