@@ -47,7 +47,7 @@ def renamed(functions: Sequence[Any], names: Sequence[str]) -> list[str]:
     TRL would log the mean of both under one name, twice as many rows in its table, and know no more which is which.
 
     Args:
-        functions: as ``guarded`` returned them; those whose name changes are told.
+        functions: as ``guarded`` returned them; they take the names, which their messages show.
         names: TRL's.
     """
     found: list[str] = []
@@ -57,8 +57,8 @@ def renamed(functions: Sequence[Any], names: Sequence[str]) -> list[str]:
             number, distinct = number + 1, f"{name}_{number}"
         if distinct != name:
             logger.warning("two reward functions are called %r: one of them is logged as %r", name, distinct)
-            if not isinstance(function, nn.Module):
-                function.__name__ = distinct
+        if not isinstance(function, nn.Module):
+            function.__name__ = distinct
         found.append(distinct)
     return found
 

@@ -122,12 +122,13 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self.feedback_map = make_map(feedback_map)
         check_thread(reward_seconds)
         know_numbered_cpus()
-        if reward_funcs is not None:
-            reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
+        reward_funcs = [] if reward_funcs is None else guarded(reward_funcs, on_bad_reward, reward_seconds)
+        given = len(reward_funcs)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
         self._check_accelerator()
         warn_of_lost_steps(self)
         self.num_generations = 1  # one row a response in every engine; groups are ours
+        self.reward_funcs[given:] = guarded(self.reward_funcs[given:], on_bad_reward, reward_seconds)  # environments'
         self.reward_func_names: list[str] = renamed(self.reward_funcs, self.reward_func_names)
         self._rule = FeedbackRule(self.reward_func_names, feedback_reward, self.feedback_map, on_bad_reward)
         self._may_skip = skip_zero_advantage and self._may_skip_rows()

@@ -16,8 +16,8 @@ from cerolab.groups import mixed_groups, whole_groups
 from llm import checkpoint
 from llm.rewards import RewardError, guarded, renamed, ungrade_models
 from llm.tiny import tiny_tokenizer
-from tests.llm.small import allocated, digits, run, small_model, stock, weights
-from tests.llm.test_trainer import GENTLE, order_of_uniform, relative_difference
+from tests.llm.small import allocated, digits, order_of_uniform, run, small_model, stock, weights
+from tests.llm.test_trainer import GENTLE, relative_difference
 
 SHORT = {"num_rounds": 5, "budget": 40}
 

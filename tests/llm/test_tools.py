@@ -15,6 +15,7 @@ from trl import GRPOTrainer
 
 from cerolab import make
 from cerolab.errors import CerolabError
+from llm.rewards import RewardError
 from llm.trainer import AllocatedGRPOTrainer
 from tests.llm.small import config, order_of_uniform, problem, run, small_model, weights
 
@@ -183,6 +184,18 @@ def test_with_tools_it_is_the_stock_trainer(tmp_path, case):
     # tokens that a tool wrote are not the model's
     assert int(views[0].tokens.sum()) / 32 == pytest.approx(stocks["completions/mean_length"])
     assert ours.ledger.responses == 64
+
+
+class Wordy(Counter):
+    def get_reward(self):
+        return "good"
+
+
+@pytest.mark.filterwarnings("ignore:You are using 'environment_factory'")
+def test_the_reward_of_an_environment_is_guarded_too(tmp_path):
+    with pytest.raises(RewardError, match="'Wordy' graded 32 completions with no finite number but 'good'"):
+        trained(AllocatedGRPOTrainer, tmp_path, questions(), ["No"], None, {}, environment_factory=Wordy,
+                allocator=make("uniform", problem(**SIZES), seed=0))  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:You are using 'environment_factory'")
