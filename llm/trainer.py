@@ -353,10 +353,13 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         return made
 
     def _generate_single_turn(self, prompt_ids: Any, *given: Any, **named: Any) -> Any:
-        """TRL's, without the fillers: they get an empty response, the engine never sees them."""
+        """TRL's, without the fillers: they get an empty response, the engine never sees them.
+
+        After a call of a tool it is asked again, for the rows that called one; no filler does.
+        """
         if not self.model.training:
             return super()._generate_single_turn(prompt_ids, *given, **named)
-        true, fillers = self._true_rows, len(prompt_ids) - self._true_rows
+        true, fillers = self._true_rows, max(0, len(prompt_ids) - self._true_rows)
         ids, logps = (
             super()._generate_single_turn(prompt_ids[:true], *given, **named) if true else self._generate_nothing()
         )
@@ -405,6 +408,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         true = self._true_rows
         shape = len(prompts), len(self.reward_funcs)
         rewards_NF = torch.full(shape, torch.nan, device=self.accelerator.device)
+        if self.environments is not None:  # one a row
+            self.environments = self.environments[:true]
         if true:
             with _rewards_stay_here():
                 rewards_NF[:true] = super()._calculate_rewards(
