@@ -128,7 +128,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._check_accelerator()
         warn_of_lost_steps(self)
         self.num_generations = 1  # one row a response in every engine; groups are ours
-        self.reward_func_names = renamed(self.reward_funcs, self.reward_func_names)
+        self.reward_func_names: list[str] = renamed(self.reward_funcs, self.reward_func_names)
         self._rule = FeedbackRule(self.reward_func_names, feedback_reward, self.feedback_map, on_bad_reward)
         self._may_skip = skip_zero_advantage and self._may_skip_rows()
         self._clip_range = ClipRange(
