@@ -13,9 +13,13 @@ from torch.nn.functional import pad
 
 Rows = dict[str, Tensor]
 
-_PROMPT = ("prompt_ids", "prompt_mask")
-_PER_ROW = ("advantages",)
+PROMPT = ("prompt_ids", "prompt_mask")
 _SCALARS = ("num_items_in_batch",)
+
+
+def per_token(key: str) -> bool:
+    """Whether a column of that name has a value for each token of the completion."""
+    return key in ("completion_ids", "completion_mask", "tool_mask") or key.endswith("per_token_logps")
 
 
 def join(waves: Sequence[Rows], pad_token: int) -> Rows:
@@ -32,19 +36,13 @@ def join(waves: Sequence[Rows], pad_token: int) -> Rows:
         for rows in waves:
             value = rows[key]
             fill = pad_token if key in ("prompt_ids", "completion_ids") else 0
-            if key in _PROMPT:
+            if key in PROMPT:
                 value = pad(value, (prompt - value.size(1), 0), value=fill)
-            elif all(_is_per_token(wave, key) for wave in waves):
+            elif per_token(key):
                 value = pad(value, (0, completion - value.size(1)), value=fill)
             parts.append(value)
         joined[key] = torch.cat(parts)
     return joined
-
-
-def _is_per_token(rows: Rows, key: str) -> bool:
-    """A column a row is one too where all responses have one token: ask each wave."""
-    value = rows[key]
-    return value.dim() == 2 and value.size(1) == rows["completion_ids"].size(1)
 
 
 def pick(rows: Rows, index_N: Tensor) -> Rows:
@@ -54,26 +52,30 @@ def pick(rows: Rows, index_N: Tensor) -> Rows:
     if bool(filler_N.any()):
         picked["completion_mask"] = picked["completion_mask"].masked_fill(filler_N[:, None], 0)
         picked["advantages"] = picked["advantages"].masked_fill(filler_N, 0.0)
+        if "slot" in picked:
+            picked["slot"] = picked["slot"].masked_fill(filler_N, -1)
     return picked
 
 
 def trim(rows: Rows, multiple: int | None = None) -> Rows:
-    """Without the columns that are padding in every row; at least one of each part stays.
+    """Without the columns that are padding in every row.
+
+    At least one of the prompts stays, and two of the completions: TRL takes what has one column for one value a row,
+    and would then count fillers.
 
     Args:
         rows: whose widths are multiples of ``multiple`` where one is given (TRL's ``pad_to_multiple_of``).
         multiple: that the widths stay multiples of.
     """
     step = multiple or 1
-    width = rows["completion_ids"].size(1)
     first = int(rows["prompt_mask"].any(0).int().argmax()) // step * step
     used = rows["completion_mask"].any(0).nonzero()
-    last = -(-(int(used[-1]) + 1 if used.numel() else 1) // step) * step
+    last = -(-max(int(used[-1]) + 1 if used.numel() else 0, 2) // step) * step
     trimmed = {}
     for key, value in rows.items():
-        if key in _PROMPT:
+        if key in PROMPT:
             value = value[:, first:]
-        elif key not in _PER_ROW and value.dim() == 2 and value.size(1) == width:
+        elif per_token(key):
             value = value[:, :last]
         trimmed[key] = value
     return trimmed

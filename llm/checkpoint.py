@@ -1,4 +1,4 @@
-"""The allocator's state and the ledger's beside TRL's checkpoint: one file of plain arrays, written last.
+"""States of allocator, ledger and feedback map beside TRL's checkpoint: one file of plain arrays, written last.
 
 It also holds size and CRC-32 of every other file of the checkpoint. So a checkpoint with this file was complete, and
 one that was damaged later is told from a whole one before anything of it is loaded.
@@ -8,42 +8,48 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from cerolab import Allocator, BudgetLedger
-from cerolab.errors import StateError, shown
+from cerolab.errors import CerolabError, StateError, shown
 from cerolab.records.files import write_atomically
 from llm.checkpoint_files import checksum, checksums, first_line, numbered
+from llm.feedback_map import FeedbackMap
 
 logger = logging.getLogger(__name__)
 FILE = "allocator.npz"
-_STATES = ("allocator", "ledger")
+_STATES = ("allocator", "ledger", "feedback")
 
 
-def save(folder: Path, allocator: Allocator, ledger: BudgetLedger) -> None:
-    """Write both states into ``folder``; a checkpoint without this file was cut short."""
-    states = {"allocator": allocator.state_dict(), "ledger": ledger.state_dict()}
+def save(folder: Path, allocator: Allocator, ledger: BudgetLedger, feedback_map: FeedbackMap) -> None:
+    """Write the states into ``folder``; a checkpoint without this file was cut short."""
+    owners = (allocator, ledger, feedback_map)
+    states = {name: owner.state_dict() for name, owner in zip(_STATES, owners, strict=True)}
     flat = {f"{owner}/{key}": np.asarray(value) for owner, state in states.items() for key, value in state.items()}
     flat |= {f"file/{name}": np.array(pair) for name, pair in checksums(folder).items() if name != FILE}
     write_atomically(folder / FILE, lambda stream: np.savez(stream, **flat))  # type: ignore[arg-type]
 
 
-def load(folder: Path, allocator: Allocator, ledger: BudgetLedger) -> None:
-    """Continue both from ``folder``.
+def load(folder: Path, allocator: Allocator, ledger: BudgetLedger, feedback_map: FeedbackMap) -> None:
+    """Continue all three from ``folder``; checkpoints of earlier versions have no feedback map.
 
     Raises:
         StateError: no such file, a damaged one, or a state of another run; nothing is changed.
     """
     saved = _read(folder)
-    before = ledger.state_dict()
+    before, before_map = ledger.state_dict(), feedback_map.state_dict()
     try:
         ledger.load_state_dict(saved["ledger"])
+        feedback_map.load_state_dict(saved["feedback"])
         allocator.load_state_dict(saved["allocator"])
     except StateError as error:
         ledger.load_state_dict(before)
+        feedback_map.load_state_dict(before_map)
         raise StateError(f"{folder / FILE}: {error}") from error
 
 
@@ -92,6 +98,36 @@ def verify(folder: Path) -> None:
                 raise StateError(f"{path} is damaged: its checksum is not what was saved")
         except OSError as error:
             raise StateError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Around the loading of a checkpoint: whatever a loader makes of its files becomes one error.
+
+    Raises:
+        StateError: names the checkpoint, and says whether its files are what was saved.
+    """
+    try:
+        yield
+    except CerolabError:
+        raise
+    except Exception as error:
+        what = f"checkpoint {folder} cannot be loaded: {type(error).__name__}: {first_line(error)}"
+        if _whole(folder):
+            raise StateError(
+                f"{what}; its files are what was saved, so keep it: resume with the settings, and the versions of "
+                "torch and transformers, that it was saved with"
+            ) from error
+        raise StateError(f"{what}; move it away, and the same command goes on from the checkpoint before it") from error
+
+
+def _whole(folder: Path) -> bool:
+    """Whether the files are known to be what was saved."""
+    try:
+        verify(folder)
+        return bool(_read(folder)["file"])
+    except StateError:
+        return False
 
 
 def _size_and_crc(folder: Path, name: str, saved: np.ndarray) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The files of a checkpoint, whoever wrote them: checksums, and one kind of error for all that can go wrong."""
+"""The files of a checkpoint, whoever wrote them: checksums, and one kind of error for what goes wrong in writing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cerolab.errors import CerolabError, RecordError, StateError
+from cerolab.errors import RecordError
 
 _BLOCK = 1 << 20  # bytes read at once
 
@@ -52,24 +52,6 @@ def writing(folder: Path) -> Iterator[None]:
         raise RecordError(
             f"cannot write checkpoint {folder}: {first_line(error)}; make room there, then the same command goes on "
             "from the checkpoint before it, which is unchanged"
-        ) from error
-
-
-@contextmanager
-def reading(folder: Path) -> Iterator[None]:
-    """Around the loading of a checkpoint: whatever a loader makes of a bad file becomes one error.
-
-    Raises:
-        StateError: names the checkpoint.
-    """
-    try:
-        yield
-    except CerolabError:
-        raise
-    except Exception as error:
-        raise StateError(
-            f"checkpoint {folder} cannot be loaded: {type(error).__name__}: {first_line(error)}; move it away, and "
-            "the same command goes on from the checkpoint before it"
         ) from error
 
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from datasets import Dataset, IterableDataset
 from trl import GRPOConfig
+from trl.trainer.utils import get_config_model_id
 
-from cerolab import AllocationProblem
+from cerolab import AllocationProblem, Allocator
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 from llm.precision import check_precision
 from llm.sharding import check_sharding, sharding
@@ -36,6 +38,30 @@ def steps_per_round(args: GRPOConfig) -> int:
             "a round must end with an optimizer step",
         )
     return int(calls // args.gradient_accumulation_steps)
+
+
+def default_args(model: Any) -> GRPOConfig:
+    """The settings that TRL takes where none are given."""
+    name = model if isinstance(model, str) else get_config_model_id(model.config)
+    return GRPOConfig(f"{name.split('/')[-1]}-GRPO")
+
+
+def check_unused(allocator: Allocator) -> None:
+    """Refuse to start a training with an allocator that has spent something already.
+
+    Raises:
+        InvalidValueError: names it and what to do.
+    """
+    rounds = getattr(allocator, "round_index", 0)  # of the base class; the interface does not ask for them
+    spent = allocator.problem.budget - getattr(allocator, "remaining", allocator.problem.budget)
+    if rounds or spent:
+        raise InvalidValueError(
+            "allocator",
+            allocator,
+            f"has been used: {rounds} rounds and {spent} units are gone",
+            "make a fresh one for a new training; to go on with an old one, give a new trainer a fresh allocator and "
+            "call train(resume_from_checkpoint=...)",
+        )
 
 
 def check_settings(
@@ -67,18 +93,16 @@ def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
     """
     check_precision(args.mixed_precision)
     check_sharding(*sharding(args), args, problem, args.world_size)
-    if args.entropy_coef != 0.0 or args.use_adaptive_entropy:
-        raise InvalidValueError(
-            "entropy_coef", args.entropy_coef, "adds a bonus per micro-batch, whose sizes vary here", "set it to 0"
-        )
     _check_sizes(args, problem)
 
 
 def _check_dataset(dataset: Any, problem: AllocationProblem) -> None:
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+    if isinstance(dataset, IterableDataset):
         raise InvalidValueError(
             "train_dataset", type(dataset).__name__, "cannot be indexed", "give a map-style dataset, one row a prompt"
         )
+    if not isinstance(dataset, Dataset):  # TRL refuses it
+        return
     if len(dataset) != problem.num_prompts:
         raise InvalidValueError(
             "train_dataset",
@@ -117,11 +141,4 @@ def _check_sizes(args: GRPOConfig, problem: AllocationProblem) -> None:
             args.max_steps,
             f"is not num_rounds * {steps} = {problem.num_rounds * steps} optimizer steps",
             "leave it out",
-        )
-    if args.save_strategy == "steps" and (args.save_steps < 1 or int(args.save_steps) % steps):
-        raise InvalidValueError(
-            "save_steps",
-            args.save_steps,
-            f"is no multiple of the {steps} optimizer steps of a round",
-            "save at its end",
         )

@@ -14,6 +14,7 @@ from cerolab.errors import InvalidValueError
 from llm.accuracy import SuiteScore, pass_at, scores
 from llm.prompting import prompt_ids
 from llm.sampling import Generate, answer_probability, at_rest
+from llm.shares import even_share
 from llm.tasks import Question, Task
 
 _EXACT_PASS = 16  # responses of pass@n where success rates are known exactly
@@ -82,10 +83,9 @@ class Evaluator:
         from accelerate.utils import gather_object
 
         state = PartialState()
-        mine = list(range(state.process_index, len(self.questions), state.num_processes))
-        shares = gather_object([(mine, measure(mine))])
-        first = shares[0][1]
-        whole = np.empty((len(self.questions), *first.shape[1:]))
+        mine, true = even_share(len(self.questions), state.process_index, state.num_processes)
+        shares = gather_object([(mine[:true], measure(mine)[:true])])
+        whole = np.empty((len(self.questions), *shares[0][1].shape[1:]))
         for indices, values in shares:
             whole[indices] = values
         return whole

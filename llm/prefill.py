@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_CACHES = {"past_key_values", "cache"}  # the older and the newer name that transformers gives it
+
 
 def share_prefill(model: Any) -> None:
     """Replace ``model.generate`` by one that gives the same distribution for less work.
@@ -24,19 +26,20 @@ def share_prefill(model: Any) -> None:
         both = torch.cat([input_ids, attention_mask.to(input_ids.dtype)], dim=1)
         distinct, row_of = torch.unique(both, dim=0, return_inverse=True)
         width = input_ids.size(1)
-        if len(distinct) == len(input_ids) or width < 2 or "past_key_values" in given:
+        if len(distinct) == len(input_ids) or width < 2 or not _CACHES.isdisjoint(given):
             return plain(input_ids=input_ids, attention_mask=attention_mask, **given)
         ids, mask = distinct[:, :width], distinct[:, width:].to(attention_mask.dtype)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         with torch.no_grad():
-            cache = model(
+            output = model(
                 input_ids=ids[:, :-1],
                 attention_mask=mask[:, :-1],
                 position_ids=positions[:, :-1],
                 use_cache=True,
                 logits_to_keep=1,
-            ).past_key_values
-        cache.batch_select_indices(row_of)
-        return plain(input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, **given)
+            )
+        (name,) = _CACHES.intersection(output)
+        output[name].batch_select_indices(row_of)
+        return plain(input_ids=input_ids, attention_mask=attention_mask, **{name: output[name]}, **given)
 
     model.generate = generate

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback, Qwen3Config, Qwen3ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
-from cerolab import AllocationProblem, make
+from cerolab import AllocationProblem, Feedback, make
 from llm.pretrain import _padded
 from llm.tasks import load_task
 from llm.tiny import tiny_config, tiny_tokenizer
@@ -69,10 +70,20 @@ def problem(**given) -> AllocationProblem:
     return AllocationProblem(**{**sizes, **given})
 
 
+def order_of_uniform(problem_given=None) -> list[int]:
+    """The prompts that the uniform allocator visits, in order."""
+    allocator, visited = make("uniform", problem(**(problem_given or {})), seed=0), []
+    while not allocator.done:
+        wave = allocator.allocate()
+        visited += wave.prompts.tolist()
+        allocator.observe(wave, Feedback(wave.units * 4, np.zeros(wave.num_groups)))
+    return visited
+
+
 def allocated(folder, allocator=None, method="uniform", problem_given=None, model=None, reward=digits, **given):
     """A trainer with its own keyword arguments taken out of ``given``; the rest are settings of TRL."""
     names = ("on_round", "on_bad_reward", "skip_zero_advantage", "advantage_clip", "feedback_reward", "peft_config",
-             "callbacks", "reward_seconds")  # fmt: skip
+             "callbacks", "reward_seconds", "feedback_map", "reward_processing_classes", "eval_dataset")  # fmt: skip
     own = {name: given.pop(name) for name in names if name in given}
     allocator = allocator or make(method, problem(**(problem_given or {})), seed=0)
     trainer = AllocatedGRPOTrainer(

@@ -172,6 +172,16 @@ def test_a_damaged_checkpoint_without_checksums_is_a_clear_error(checkpoints, tm
         resumed(folder, tmp_path / "out")
 
 
+def test_a_whole_checkpoint_that_cannot_be_loaded_is_not_called_damaged(checkpoints):
+    folder = checkpoints / "checkpoint-4"
+    words = r"checkpoint-4 cannot be loaded: RuntimeError: odd.*keep it(?!.*move it away)"
+    with pytest.raises(StateError, match=words), checkpoint.reading(folder):
+        raise RuntimeError("odd")
+    cut(folder / "optimizer.pt")
+    with pytest.raises(StateError, match="odd; move it away"), checkpoint.reading(folder):
+        raise RuntimeError("odd")
+
+
 def test_only_the_last_whole_ones_are_kept(tmp_path):
     for step in (1, 2, 3, 9):
         (tmp_path / f"checkpoint-{step}").mkdir()

@@ -58,7 +58,7 @@ TEXTS = {
 }  # fmt: skip
 TRL = [
     "--trl.top-p abc", "--trl.top-p 2", "--trl.nothing 1", "--trl.top_k 1.5", "--trl.optim x", "--trl", "--trl x",
-    "--trl.learning-rate 1", "--trl. 1", "--trl.log-completions perhaps", "--trl.entropy-coef 1", "--trl.optim-args ,=",
+    "--trl.learning-rate 1", "--trl. 1", "--trl.log-completions perhaps", "--trl.entropy-coef x", "--trl.optim-args ,=",
     "--trl.steps-per-generation -3", "--trl.per-device-train-batch-size 0", "--trl.generation-batch-size 7",
     "--trl.top-p.x 1",
 ]  # fmt: skip

@@ -88,7 +88,6 @@ REFUSED = [
     ("--trl.optim sgdd", "trl.optim='sgdd' cannot be read"),
     ("--trl.adam-beta1 -1", "Invalid beta parameter"),
     ("--trl.eval-strategy steps --trl.eval-steps 5", "evaluates by TRL"),
-    ("--trl.entropy-coef 0.1", "entropy_coef=0.1"),
 ]
 
 
