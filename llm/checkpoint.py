@@ -28,8 +28,7 @@ _STATES = ("allocator", "ledger", "feedback")
 
 def save(folder: Path, allocator: Allocator, ledger: BudgetLedger, feedback_map: FeedbackMap) -> None:
     """Write the states into ``folder``; a checkpoint without this file was cut short."""
-    owners = (allocator, ledger, feedback_map)
-    states = {name: owner.state_dict() for name, owner in zip(_STATES, owners, strict=True)}
+    states = dict(zip(_STATES, (allocator.state_dict(), ledger.state_dict(), feedback_map.state_dict()), strict=True))
     flat = {f"{owner}/{key}": np.asarray(value) for owner, state in states.items() for key, value in state.items()}
     flat |= {f"file/{name}": np.array(pair) for name, pair in checksums(folder).items() if name != FILE}
     write_atomically(folder / FILE, lambda stream: np.savez(stream, **flat))  # type: ignore[arg-type]

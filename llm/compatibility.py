@@ -16,11 +16,6 @@ from llm.precision import check_precision
 from llm.sharding import check_sharding, sharding
 
 TRL_VERSION = "1.16"  # llm.trainer overrides internals of this minor version
-_REFUSED = {
-    "rollout_func": "rows are made from the allocation",
-    "tools": "not supported yet",
-    "environment_factory": "not supported yet",
-}
 
 
 def steps_per_round(args: GRPOConfig) -> int:
@@ -35,7 +30,7 @@ def steps_per_round(args: GRPOConfig) -> int:
             "steps_per_generation",
             args.steps_per_generation,
             f"is no multiple of gradient_accumulation_steps={args.gradient_accumulation_steps}",
-            "a round must end with an optimizer step",
+            "a round must end with an optimizer step: make them equal, or steps_per_generation a multiple",
         )
     return int(calls // args.gradient_accumulation_steps)
 
@@ -75,12 +70,15 @@ def check_settings(
     """
     if not version("trl").startswith(f"{TRL_VERSION}."):
         raise CerolabError(f"trl {version('trl')} is installed; llm.trainer is written for trl {TRL_VERSION}")
-    for name, reason in _REFUSED.items():
-        if trl.get(name):
-            raise CerolabError(f"{name} cannot be used with AllocatedGRPOTrainer: {reason}; use trl.GRPOTrainer")
+    if trl.get("rollout_func"):
+        raise CerolabError(
+            "rollout_func cannot be used with AllocatedGRPOTrainer: rows are made from the allocation; "
+            "use trl.GRPOTrainer"
+        )
     if on_bad_reward not in ("error", "skip"):
         raise UnknownNameError("on_bad_reward", on_bad_reward, ("error", "skip"))
     check_args(args, problem)
+    _check_tools(args, dataset, trl)
     _check_dataset(dataset, problem)
 
 
@@ -94,6 +92,23 @@ def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
     check_precision(args.mixed_precision)
     check_sharding(*sharding(args), args, problem, args.world_size)
     _check_sizes(args, problem)
+
+
+def _check_tools(args: GRPOConfig, dataset: Any, trl: Mapping[str, Any]) -> None:
+    named = [name for name in ("tools", "environment_factory") if trl.get(name)]
+    together = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
+    if named and together and args.world_size > 1:
+        raise CerolabError(
+            f"{named[0]} cannot be used where {args.world_size} processes generate together: they would call tools in "
+            "different numbers of turns and wait for each other; use vLLM colocate with tensor_parallel_size=1"
+        )
+    if dataset is None and callable(trl.get("environment_factory")):
+        raise InvalidValueError(
+            "train_dataset",
+            None,
+            "lets the environment choose its tasks, and there is nothing to allocate",
+            "give a data set with a row for each task: reset() gets its columns",
+        )
 
 
 def _check_dataset(dataset: Any, problem: AllocationProblem) -> None:

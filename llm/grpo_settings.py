@@ -18,6 +18,9 @@ from llm.processes import num_processes
 from llm.settings import TrainSettings
 from llm.trl_options import check_trackers, trl_options
 
+# What TRL's settings call it: newer versions of transformers took another name.
+CHECKPOINTING = ("gradient_checkpointing", "activation_checkpointing")[hasattr(GRPOConfig, "activation_checkpointing")]
+
 
 def batch_sizes(settings: TrainSettings, problem: AllocationProblem, processes: int) -> tuple[int, int]:
     """(responses that a process trains on at once, micro-batches of an optimizer step): room for a full round."""
@@ -83,7 +86,7 @@ def grpo_config(
         "epsilon_high": settings.clip_high,
         "delta": settings.dual_clip or None,
         "bf16": settings.bf16,
-        "gradient_checkpointing": settings.gradient_checkpointing,
+        CHECKPOINTING: settings.gradient_checkpointing,
         "report_to": list(settings.report_to) or "none",
         "logging_steps": settings.logging_rounds * settings.steps_per_round,
         "save_strategy": "steps",

@@ -10,6 +10,7 @@ from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError, RecordError
 from cerolab.records import find_runs, provenance, read_run
 from llm.cache import cache_directory
+from llm.contamination import contamination
 from llm.cpu import on_cpu
 from llm.grpo_settings import batch_sizes, grpo_config
 from llm.memory import GIB, Load, fits, parts, readable, remedies
@@ -45,6 +46,7 @@ def plan(settings: TrainSettings, processes: int = 0, gpu_memory: float = 0.0) -
     heldout = task
     if settings.eval_task is not None and settings.num_heldout != 0:
         heldout = _task(settings.eval_task, settings, tokenizer, evaluation=True)
+    told = "" if task is None or heldout is None else contamination(task, heldout)
     processes = processes or num_processes()
     at_once, accumulation = batch_sizes(settings, problem, processes)
     pool = f"{problem.num_prompts:,} prompts of {settings.task}"
@@ -55,6 +57,7 @@ def plan(settings: TrainSettings, processes: int = 0, gpu_memory: float = 0.0) -
         "held out": f"{settings.eval_task or settings.task}, not here"
         if heldout is None
         else f"{len(heldout.heldout):,} questions" + ("" if heldout.heldout else ": nothing is evaluated"),
+        **({"warning": told} if told else {}),
         "rounds": f"{problem.num_rounds:,}, {problem.mean_spend:.1f} units each on average, {problem.capacity} at most",
         "responses": f"{problem.budget_responses:,} of up to {'?' if limit is None else f'{limit:,}'} tokens"
         + (f", {problem.token_budget:,} tokens in all" if problem.token_budget else ""),

@@ -64,6 +64,8 @@ def train(
     from llm.session import prepare
 
     session = prepare(settings)
+    if session.contamination and is_first():
+        console.print(f"warning: {session.contamination}", style="yellow", markup=False, soft_wrap=True)
     if session.finished:
         console.print(f"this run is finished already: {session.directory}")
         remove_checkpoints(session)

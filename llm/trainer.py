@@ -128,7 +128,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._check_accelerator()
         warn_of_lost_steps(self)
         self.num_generations = 1  # one row a response in every engine; groups are ours
-        self.reward_func_names = renamed(self.reward_funcs, self.reward_func_names)
+        self.reward_func_names: list[str] = renamed(self.reward_funcs, self.reward_func_names)
         self._rule = FeedbackRule(self.reward_func_names, feedback_reward, self.feedback_map, on_bad_reward)
         self._may_skip = skip_zero_advantage and self._may_skip_rows()
         self._clip_range = ClipRange(
@@ -353,10 +353,13 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         return made
 
     def _generate_single_turn(self, prompt_ids: Any, *given: Any, **named: Any) -> Any:
-        """TRL's, without the fillers: they get an empty response, the engine never sees them."""
+        """TRL's, without the fillers: they get an empty response, the engine never sees them.
+
+        After a call of a tool it is asked again, for the rows that called one; no filler does.
+        """
         if not self.model.training:
             return super()._generate_single_turn(prompt_ids, *given, **named)
-        true, fillers = self._true_rows, len(prompt_ids) - self._true_rows
+        true, fillers = self._true_rows, max(0, len(prompt_ids) - self._true_rows)
         ids, logps = (
             super()._generate_single_turn(prompt_ids[:true], *given, **named) if true else self._generate_nothing()
         )
@@ -405,6 +408,8 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         true = self._true_rows
         shape = len(prompts), len(self.reward_funcs)
         rewards_NF = torch.full(shape, torch.nan, device=self.accelerator.device)
+        if self.environments is not None:  # one a row
+            self.environments = self.environments[:true]
         if true:
             with _rewards_stay_here():
                 rewards_NF[:true] = super()._calculate_rewards(

@@ -38,6 +38,7 @@ OURS = {
     "num_iterations": "num_iterations",
     "bf16": "bf16",
     "gradient_checkpointing": "gradient_checkpointing",
+    "activation_checkpointing": "gradient_checkpointing",
     "report_to": "report_to",
     "logging_steps": "logging_rounds",
     "save_steps": "save_every",

@@ -19,6 +19,7 @@ from sim.leaderboard_settings import LeaderboardSettings
 from sim.loop import simulate
 from sim.oracle_rates import TrueRates
 from sim.runs import run_method, summary
+from tests.own_registry import own_registry
 
 PROBLEM = AllocationProblem(num_prompts=60, num_rounds=40, budget=1200, capacity=31, max_units=2, responses_per_unit=4)
 NAMES = [name for name in available() if name != "random_matched"]
@@ -172,7 +173,7 @@ def test_the_code_of_the_page_runs_as_it_stands():
 
 def test_the_template_allocator_is_extended_without_code_of_its_own(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "examples")
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    own_registry(monkeypatch)
     registry.import_plugins(["least_visited"])
     outcome, ledger, _ = run(cell(), "least_visited")
     assert (ledger.exposure_M[:52] > 10).all()

@@ -20,7 +20,7 @@ from analysis.figures import leaderboard as figure
 from analysis.leaderboard import CAUTION, LEAST, Summary, differences, table
 from analysis.load import Runs, load_runs
 from analysis.readme import rewritten
-from cerolab import BaseAllocator, oracle, register, registry
+from cerolab import BaseAllocator, oracle, register
 from cerolab.errors import InvalidValueError, RecordError, UnknownNameError
 from cerolab.method import Method
 from cerolab.records import claim_directory, pack_experiment, read_infos
@@ -29,6 +29,7 @@ from sim.engine import run_cells
 from sim.leaderboard_settings import FITTED, QUICK, LeaderboardSettings, parse_scenario
 from sim.populations import parse_population
 from sim.task import RunFailedError
+from tests.own_registry import own_registry
 from tests.test_analysis_data import make_info, write_infos
 
 # Regret per prompt by seed: resolve is surely first on beta(1, 1); on beta(2, 2) it only seems to be.
@@ -301,7 +302,7 @@ def test_the_command_as_a_user_starts_it(tmp_path: Path) -> None:
 
 
 def test_an_allocator_that_raises_is_named_with_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    own_registry(monkeypatch)
 
     @register
     class Broken(BaseAllocator[Any]):

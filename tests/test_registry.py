@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import cerolab
-from cerolab import AllocationProblem, BaseAllocator, available, make, register, registry
+from cerolab import AllocationProblem, BaseAllocator, available, make, register
 from cerolab.base import NoOptions
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from tests.own_registry import own_registry
 from tests.strategies import options_for
 
 PROBLEM = AllocationProblem(num_prompts=6, num_rounds=4, budget=10, capacity=4, max_units=2)
@@ -207,7 +208,7 @@ def test_tie_seed_takes_the_place_of_the_seed_in_ties(name):
 
 @pytest.fixture
 def fresh_registry(monkeypatch):
-    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
+    own_registry(monkeypatch)
 
 
 def _method(method_name: str, qualname: str = "Mine"):

@@ -213,6 +213,14 @@ def test_a_group_is_mixed_for_the_allocator_where_it_has_an_advantage(kind, data
     assert mixed_groups(wave).tolist() == taught
 
 
+@pytest.mark.parametrize("kind", ["range", "rank"])
+def test_weights_that_sum_to_the_same_in_two_ways_are_one_reward(kind):
+    """0.1 + 0.2 and 0.3 in single precision; ranks would tell them apart."""
+    rows = [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]] * 4 + [[0.0, 0.0, 0.0]] * 4
+    wave = told(rows, [0.1, 0.2, 0.3], [2, 1], kind)
+    assert not mixed_groups(wave).any()
+
+
 # --- what users are told ----------------------------------------------------------------------------------------
 
 

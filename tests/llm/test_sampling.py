@@ -175,3 +175,24 @@ def test_responses_end_before_the_end_of_text_and_at_the_limit(tokenizer, model)
     assert max(map(len, made)) == 4
     assert min(map(len, made)) < 4
     assert all(tokenizer.eos_token_id not in row for row in made)
+
+
+@pytest.mark.parametrize("name", ["past_key_values", "cache"])
+def test_the_shared_prompt_is_handed_on_by_the_name_that_transformers_gives_it(name):
+    class Cache:
+        def batch_select_indices(self, rows):
+            self.rows = rows.tolist()
+
+    class Model:
+        def __call__(self, **given):
+            return {"logits": None, name: Cache()}
+
+        def generate(self, **given):
+            self.given = given
+
+    model = Model()
+    share_prefill(model)
+    ids = torch.tensor([[5, 6], [5, 6], [7, 8]])
+    model.generate(input_ids=ids, attention_mask=torch.ones_like(ids))
+    assert set(model.given) == {"input_ids", "attention_mask", name}
+    assert model.given[name].rows == [0, 0, 1]
