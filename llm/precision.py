@@ -67,8 +67,10 @@ def warn_of_lost_steps(trainer: Any) -> None:
     fsdp = accelerator.distributed_type == DistributedType.FSDP and accelerator.mixed_precision != "no"
     if fsdp or accelerator.distributed_type == DistributedType.DEEPSPEED:
         return
-    kind = str(getattr(trainer.args.optim, "value", trainer.args.optim)) if optimizer is None else type(optimizer).__name__
-    rate = trainer.args.learning_rate if optimizer is None else max(group["lr"] for group in optimizer.param_groups)
+    if optimizer is None:
+        kind, rate = str(getattr(trainer.args.optim, "value", trainer.args.optim)), trainer.args.learning_rate
+    else:
+        kind, rate = type(optimizer).__name__, max(group["lr"] for group in optimizer.param_groups)
     weights = [weight for weight in trainer.model.parameters() if weight.requires_grad and weight.dtype in _FEW_BITS]
     if not rate or not any(name in kind.lower() for name in ("adam", "lion")):
         return

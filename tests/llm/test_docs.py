@@ -97,9 +97,9 @@ def test_the_other_ways_to_make_the_trainer_run(model, block):
 
 
 def test_what_the_page_says_is_refused_is():
-    from llm import compatibility
+    from llm import compatibility, precision, sharding
 
-    source = Path(compatibility.__file__).read_text()
+    source = "".join(Path(module.__file__).read_text() for module in (compatibility, precision, sharding))
     (table,) = re.findall(r"\| setting \| why \|\n.*?\n(.*)", PAGE, flags=re.DOTALL)
     for name in re.findall(r"`(\w+)`", table):
         assert name in source or name == "num_prompts", name

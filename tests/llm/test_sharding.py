@@ -232,6 +232,7 @@ def check(alone, both, kind):
         assert torch.equal(found["resumed"]["weights"], found["dapo, AdamW"]["weights"])
 
 
+@pytest.mark.slow
 def test_fsdp2_on_two_processes_is_one_process(tmp_path):
     alone, both = together(tmp_path, tmp_path / "alone", "fsdp")
     check(alone, both, "FSDP")
@@ -243,7 +244,7 @@ def test_fsdp2_on_two_processes_is_one_process(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra deepspeed")
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="docs/many-gpus.md says how to install it")
 @pytest.mark.parametrize("stage", [2, 3])
 def test_deepspeed_on_two_processes_is_one_process(tmp_path, stage):
     alone, both = together(tmp_path, tmp_path / "alone", f"zero{stage}")

@@ -116,4 +116,3 @@ def test_an_evaluation_uses_the_present_weights(tmp_path):
     assert llm.calls == ["sync", "generate", "sleep"]
     for name, weight in trainer.model.named_parameters():
         assert weight.detach().equal(llm.loaded[name]), name
-
