@@ -97,10 +97,12 @@ def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
 def _check_tools(args: GRPOConfig, dataset: Any, trl: Mapping[str, Any]) -> None:
     named = [name for name in ("tools", "environment_factory") if trl.get(name)]
     together = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
+    together |= args.vllm_enable_sleep_mode and sharding(args)[1]  # each turn gathers the weights anew
     if named and together and args.world_size > 1:
         raise CerolabError(
             f"{named[0]} cannot be used where {args.world_size} processes generate together: they would call tools in "
-            "different numbers of turns and wait for each other; use vLLM colocate with tensor_parallel_size=1"
+            "different numbers of turns and wait for each other; use vLLM colocate with tensor_parallel_size=1, "
+            "without sleep mode"
         )
     if dataset is None and callable(trl.get("environment_factory")):
         raise InvalidValueError(

@@ -148,6 +148,13 @@ def test_vllm_must_have_room_for_its_own_weights():
     assert fits(shape, replace(load, vllm=0.2), 80 * GIB)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_fetched(monkeypatch):
+    """As in a dry run, which sets it before the hub's client is imported."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+
+
 # --- in the dry run --------------------------------------------------------------------------------------------------
 
 
