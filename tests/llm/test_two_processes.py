@@ -144,6 +144,11 @@ SCENARIOS = {
     ),
     "cero, dapo, uneven, micro-batches": ("cero", UNEVEN, {"loss_type": "dapo", "micro_batches": 3}),
     "cero, grpo, uneven, micro-batches": ("cero", UNEVEN, {"loss_type": "grpo", "micro_batches": 3}),
+    "cero, grpo, several updates": (
+        "cero",
+        UNEVEN,
+        {"loss_type": "grpo", "num_iterations": 2, "epsilon": 0.001, "micro_batches": 2},
+    ),
     "cero, grpo, all rows": ("cero", UNEVEN, {"loss_type": "grpo", "skip_zero_advantage": False}),
     "uniform, dapo, ungraded": ("uniform", UNEVEN, {"loss_type": "dapo", "reward": sometimes_none}),
     "scheduled, grpo": ("scheduled", SINGLE, {"loss_type": "grpo"}),
@@ -157,7 +162,7 @@ SCENARIOS = {
     "scheduled, vllm": ("scheduled", SINGLE, {"trainer": WithEngine, "use_vllm": True}),
 }
 RESUMED = ("cero, dapo, uneven", "cero, dapo, adamw")
-SHARES = ("step_time", "loss", "entropy", "clip_ratio", "profiling")  # what is of a process, or of a micro-batch
+SHARES = ("step_time", "loss", "entropy", "trained_rows", "profiling")  # what is of a process, or of a micro-batch
 TABLES = ("prompt", "completion", "advantages")
 
 
