@@ -193,7 +193,7 @@ def _any_terminal() -> None:
 def _converted(hint: Any, tokens: Sequence[str]) -> Any:
     """A value of that type from text, never rounded; Cyclopts itself takes 2.6 for 3."""
     for token in tokens if Path in (hint, *get_args(hint)) else ():
-        text = token.value if isinstance(token, Token) else token
+        text: str = getattr(token, "value", token)  # Cyclopts says texts, and gives what it has parsed
         if text.strip().lower() in _NO_PATHS:
             remedy = f"give a path, or leave an option out for its default; one of that name is {Path(text).absolute()}"
             raise InvalidValueError("", text, "is a word for yes, no or nothing, not a path", remedy)

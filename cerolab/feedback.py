@@ -10,9 +10,13 @@ from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 
+_ROUNDING = 1e-6  # a response: how far graded sums may be off that were taken in float32
+
 
 class CheckedFeedback(NamedTuple):
     """Feedback as float64 arrays [A]; for binary rewards ``reward_sq_sum`` equals ``reward_sum``.
+
+    Sums of graded rewards that are beside what can be by float32's rounding only are what can be.
 
     ``num_tokens`` is None where it was not given, which only a problem without a token budget allows.
     """
@@ -38,6 +42,9 @@ def validated(allocation: Allocation, feedback: Feedback, problem: AllocationPro
     expected = allocation.units * problem.responses_per_unit
     binary = feedback.reward_sq_sum is None
     squares = reward_sum if binary else _vector("reward_sq_sum", feedback.reward_sq_sum, allocation)
+    if not binary:
+        reward_sum = _snapped(reward_sum, num_responses, num_responses)
+        squares = _snapped(squares, reward_sum, num_responses)
     # One pass in the good case; comparisons with nan are false.
     good = (
         (num_responses <= expected)
@@ -76,8 +83,15 @@ def _tokens(allocation: Allocation, feedback: Feedback, problem: AllocationProbl
 
 
 def _squares_fit(num_responses: FloatArray, reward_sum: FloatArray, squares: FloatArray) -> BoolArray:
-    slack = 1e-9 * num_responses
-    return (squares >= 0) & (squares <= reward_sum + slack) & (reward_sum**2 <= num_responses * (squares + slack))
+    least = num_responses * (squares + _ROUNDING * num_responses)
+    return (squares >= 0) & (squares <= reward_sum) & (reward_sum**2 <= least)
+
+
+def _snapped(sums: FloatArray, most: FloatArray, num_responses: FloatArray) -> FloatArray:
+    """Sums beside [0, most] by rounding only as its ends; others as they are."""
+    ends = np.clip(sums, 0.0, most)
+    with np.errstate(invalid="ignore"):  # inf - inf, which is refused
+        return np.where(np.abs(sums - ends) <= _ROUNDING * num_responses, ends, sums)
 
 
 def _explain(

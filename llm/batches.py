@@ -47,6 +47,7 @@ def join(waves: Sequence[Rows], pad_token: int) -> Rows:
 
 def pick(rows: Rows, index_N: Tensor) -> Rows:
     """The rows at ``index_N``; -1 stands for a filler, which carries no gradient."""
+    index_N = index_N.to(rows["prompt_ids"].device)
     picked = {key: value[index_N.clamp(min=0)] for key, value in rows.items()}
     filler_N = index_N < 0
     if bool(filler_N.any()):
@@ -57,11 +58,20 @@ def pick(rows: Rows, index_N: Tensor) -> Rows:
     return picked
 
 
-def trim(rows: Rows) -> Rows:
-    """Without the columns that are padding in every row; at least one of each part stays."""
-    first = int(rows["prompt_mask"].any(0).int().argmax())
+def trim(rows: Rows, multiple: int | None = None) -> Rows:
+    """Without the columns that are padding in every row.
+
+    At least one of the prompts stays, and two of the completions: TRL takes what has one column for one value a row,
+    and would then count fillers.
+
+    Args:
+        rows: whose widths are multiples of ``multiple`` where one is given (TRL's ``pad_to_multiple_of``).
+        multiple: that the widths stay multiples of.
+    """
+    step = multiple or 1
+    first = int(rows["prompt_mask"].any(0).int().argmax()) // step * step
     used = rows["completion_mask"].any(0).nonzero()
-    last = int(used[-1]) + 1 if used.numel() else 1
+    last = -(-max(int(used[-1]) + 1 if used.numel() else 0, 2) // step) * step
     trimmed = {}
     for key, value in rows.items():
         if key in PROMPT:

@@ -1,4 +1,4 @@
-"""The allocator's state and the ledger's beside TRL's checkpoint: one file of plain arrays, written last.
+"""States of allocator, ledger and feedback map beside TRL's checkpoint: one file of plain arrays, written last.
 
 It also holds size and CRC-32 of every other file of the checkpoint. So a checkpoint with this file was complete, and
 one that was damaged later is told from a whole one before anything of it is loaded.
@@ -19,33 +19,36 @@ from cerolab import Allocator, BudgetLedger
 from cerolab.errors import CerolabError, StateError, shown
 from cerolab.records.files import write_atomically
 from llm.checkpoint_files import checksum, checksums, first_line, numbered
+from llm.feedback_map import FeedbackMap
 
 logger = logging.getLogger(__name__)
 FILE = "allocator.npz"
-_STATES = ("allocator", "ledger")
+_STATES = ("allocator", "ledger", "feedback")
 
 
-def save(folder: Path, allocator: Allocator, ledger: BudgetLedger) -> None:
-    """Write both states into ``folder``; a checkpoint without this file was cut short."""
-    states = {"allocator": allocator.state_dict(), "ledger": ledger.state_dict()}
+def save(folder: Path, allocator: Allocator, ledger: BudgetLedger, feedback_map: FeedbackMap) -> None:
+    """Write the states into ``folder``; a checkpoint without this file was cut short."""
+    states = dict(zip(_STATES, (allocator.state_dict(), ledger.state_dict(), feedback_map.state_dict()), strict=True))
     flat = {f"{owner}/{key}": np.asarray(value) for owner, state in states.items() for key, value in state.items()}
     flat |= {f"file/{name}": np.array(pair) for name, pair in checksums(folder).items() if name != FILE}
     write_atomically(folder / FILE, lambda stream: np.savez(stream, **flat))  # type: ignore[arg-type]
 
 
-def load(folder: Path, allocator: Allocator, ledger: BudgetLedger) -> None:
-    """Continue both from ``folder``.
+def load(folder: Path, allocator: Allocator, ledger: BudgetLedger, feedback_map: FeedbackMap) -> None:
+    """Continue all three from ``folder``; checkpoints of earlier versions have no feedback map.
 
     Raises:
         StateError: no such file, a damaged one, or a state of another run; nothing is changed.
     """
     saved = _read(folder)
-    before = ledger.state_dict()
+    before, before_map = ledger.state_dict(), feedback_map.state_dict()
     try:
         ledger.load_state_dict(saved["ledger"])
+        feedback_map.load_state_dict(saved["feedback"])
         allocator.load_state_dict(saved["allocator"])
     except StateError as error:
         ledger.load_state_dict(before)
+        feedback_map.load_state_dict(before_map)
         raise StateError(f"{folder / FILE}: {error}") from error
 
 

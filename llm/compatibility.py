@@ -12,6 +12,8 @@ from trl.trainer.utils import get_config_model_id
 
 from cerolab import AllocationProblem, Allocator
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from llm.precision import check_precision
+from llm.sharding import check_sharding, sharding
 
 TRL_VERSION = "1.16"  # llm.trainer overrides internals of this minor version
 
@@ -87,18 +89,20 @@ def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
         InvalidValueError: a setting that does not fit the problem.
         CerolabError: a feature that has no meaning here.
     """
-    if args.deepspeed:
-        raise CerolabError("deepspeed cannot be used with AllocatedGRPOTrainer: a round may make no update; use FSDP")
+    check_precision(args.mixed_precision)
+    check_sharding(*sharding(args), args, problem, args.world_size)
     _check_sizes(args, problem)
 
 
 def _check_tools(args: GRPOConfig, dataset: Any, trl: Mapping[str, Any]) -> None:
     named = [name for name in ("tools", "environment_factory") if trl.get(name)]
     together = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
+    together |= args.vllm_enable_sleep_mode and sharding(args)[1]  # each turn gathers the weights anew
     if named and together and args.world_size > 1:
         raise CerolabError(
             f"{named[0]} cannot be used where {args.world_size} processes generate together: they would call tools in "
-            "different numbers of turns and wait for each other; use vLLM colocate with tensor_parallel_size=1"
+            "different numbers of turns and wait for each other; use vLLM colocate with tensor_parallel_size=1, "
+            "without sleep mode"
         )
     if dataset is None and callable(trl.get("environment_factory")):
         raise InvalidValueError(
@@ -154,13 +158,4 @@ def _check_sizes(args: GRPOConfig, problem: AllocationProblem) -> None:
             args.max_steps,
             f"is not num_rounds * {steps} = {problem.num_rounds * steps} optimizer steps",
             "leave it out",
-        )
-    uneven = problem.responses_per_unit % processes
-    whole = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
-    if uneven and (whole or args.fsdp):
-        raise InvalidValueError(
-            "responses_per_unit",
-            problem.responses_per_unit,
-            f"is no multiple of the {processes} processes, which generate together here",
-            "use vLLM colocate with tensor_parallel_size=1, or another number of processes",
         )

@@ -26,7 +26,7 @@ def batch_sizes(settings: TrainSettings, problem: AllocationProblem, processes: 
     """(responses that a process trains on at once, micro-batches of an optimizer step): room for a full round."""
     share = -(-problem.capacity * problem.responses_per_unit // (processes * settings.updates_per_round))
     group = max(2, problem.responses_per_unit)
-    at_once = -(-min(settings.batch_size, share) // group) * group
+    at_once = -(-min(settings.micro_batch, share) // group) * group
     return at_once, -(-share // at_once)
 
 

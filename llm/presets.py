@@ -16,7 +16,6 @@ _PAPER_SCHEDULE = {
 # CERO (arXiv 2606.05606), sec. 6 and app. G. Mini-batches of 32 groups: four updates a round of 128.
 _PAPER = {
     **_PAPER_SCHEDULE,
-    "dtype": "bfloat16",
     "task": "dapo_math(BytedTsinghua-SIA/DAPO-Math-17k)",
     "num_prompts": 8960,
     "eval_task": "aime(HuggingFaceH4/aime_2024)",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from asyncio import wait_for
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from trl.trainer.utils import get_callable_name, is_async_callable
 
 from cerolab.errors import CerolabError
 from llm.prompting import text_of
@@ -18,16 +19,17 @@ from llm.time_limit import TooSlowError, time_limit
 
 logger = logging.getLogger(__name__)
 _LONGEST = 200  # characters of a prompt or a response in a message
+_GREATEST = torch.finfo(torch.float32).max  # TRL keeps rewards in float32
 RewardFunction = Callable[..., Any]
 LogMetric = Callable[[str, float], None]
 
 
 class RewardError(CerolabError):
-    """A reward function raised, took too long, returned a wrong number of rewards, or one that is not finite."""
+    """A reward function raised, took too long, returned a wrong number of rewards, or one that is no finite number."""
 
 
 def guarded(functions: Any, on_bad_reward: str, seconds: float = 0.0) -> list[Any]:
-    """The reward functions, each wrapped; reward models (``nn.Module`` or names) pass as they are.
+    """The reward functions, each wrapped under TRL's name; reward models (``nn.Module`` or names) pass as they are.
 
     Args:
         functions: one, or a list, as TRL takes them.
@@ -37,6 +39,47 @@ def guarded(functions: Any, on_bad_reward: str, seconds: float = 0.0) -> list[An
     """
     given = list(functions) if isinstance(functions, (list, tuple)) else [functions]
     return [_guard(f, on_bad_reward, seconds) if callable(f) and not isinstance(f, nn.Module) else f for f in given]
+
+
+def renamed(functions: Sequence[Any], names: Sequence[str]) -> list[str]:
+    """Names that differ: of two reward functions "correct" the second is "correct_2", in TRL's logs as in ours.
+
+    TRL would log the mean of both under one name, twice as many rows in its table, and know no more which is which.
+
+    Args:
+        functions: as ``guarded`` returned them; those whose name changes are told.
+        names: TRL's.
+    """
+    found: list[str] = []
+    for function, name in zip(functions, names, strict=True):
+        number, distinct = 2, name
+        while distinct in found or (distinct != name and distinct in names):
+            number, distinct = number + 1, f"{name}_{number}"
+        if distinct != name:
+            logger.warning("two reward functions are called %r: one of them is logged as %r", name, distinct)
+            if not isinstance(function, nn.Module):
+                function.__name__ = distinct
+        found.append(distinct)
+    return found
+
+
+def ungrade_models(rewards_NF: Tensor, functions: Sequence[Any], names: Sequence[str], on_bad_reward: str) -> None:
+    """Make nan of what reward models returned that is not finite, in place.
+
+    Args:
+        rewards_NF: float [N, F], of all processes.
+        functions, names: of the columns.
+        on_bad_reward: as in ``guarded``.
+
+    Raises:
+        RewardError: names the model ("error").
+    """
+    for column, (function, name) in enumerate(zip(functions, names, strict=True)):
+        bad_N = ~rewards_NF[:, column].isfinite()
+        if isinstance(function, nn.Module) and bool(bad_N.any()):
+            first = rewards_NF[bad_N, column][0].item()
+            _fail(name, f"graded {int(bad_N.sum())} responses with {first}", on_bad_reward)
+            rewards_NF[bad_N, column] = torch.nan
 
 
 def graded_by(task: Task, on_bad_reward: str, seconds: float = 0.0) -> RewardFunction:
@@ -74,15 +117,34 @@ def _of(task: Task, at: int, text: str) -> str:
     return f"response {_short(text)} to prompt {at} ({_short(task.train[at].prompt)})"
 
 
-def _guard(function: RewardFunction, on_bad_reward: str, seconds: float) -> RewardFunction:
-    name = getattr(function, "__name__", type(function).__name__)
+def _fail(name: str, what: str, on_bad_reward: str, cause: BaseException | None = None) -> None:
+    if on_bad_reward == "error":
+        raise RewardError(f"reward function {name!r} {what}; mend it, or train with on_bad_reward='skip'") from cause
+    logger.warning("reward function %r %s: left ungraded", name, what)
 
+
+def _listed(rewards: Any) -> list[Any] | None:
+    """One reward after the other; None where that is not what was returned."""
+    unordered = isinstance(rewards, (str, bytes, Mapping, Set))
+    try:
+        return None if unordered else list(rewards)
+    except TypeError:
+        return None
+
+
+def _number(reward: Any) -> float:
+    """A reward as a number that float32 can hold; nan for anything else, text too."""
+    try:
+        value = reward.item() if hasattr(reward, "item") else reward
+        number = math.nan if isinstance(value, (str, bytes)) else float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return math.nan
+    return number if abs(number) <= _GREATEST else math.nan
+
+
+def _guard(function: RewardFunction, on_bad_reward: str, seconds: float) -> RewardFunction:
     def fail(what: str, cause: BaseException | None) -> None:
-        if on_bad_reward == "error":
-            raise RewardError(
-                f"reward function {name!r} {what}; mend it, or train with on_bad_reward='skip'"
-            ) from cause
-        logger.warning("reward function %r %s: left ungraded", name, what)
+        _fail(wrapped.__name__, what, on_bad_reward, cause)
 
     def failed(error: Exception, completions: Sequence[Any], given: Mapping[str, Any]) -> list[float]:
         if isinstance(error, RewardError):  # it names the prompt itself
@@ -93,30 +155,33 @@ def _guard(function: RewardFunction, on_bad_reward: str, seconds: float) -> Rewa
         fail(f"raised {type(error).__name__}: {error}, on {len(completions)} responses{shown}", error)
         return [math.nan] * len(completions)
 
-    def checked(rewards: Any, completions: Sequence[Any], log_metric: LogMetric, given: Mapping[str, Any]) -> list[Any]:
-        if rewards is None or not hasattr(rewards, "__len__") or len(rewards) != len(completions):
-            size = len(rewards) if hasattr(rewards, "__len__") else f"{rewards!r} instead of"
+    def checked(output: Any, completions: Sequence[Any], log_metric: LogMetric, given: Mapping[str, Any]) -> list[Any]:
+        rewards, metric = _listed(output), f"rewards/{wrapped.__name__}/bad"
+        if rewards is None or len(rewards) != len(completions):
+            size = f"{_short(output)} instead of" if rewards is None else len(rewards)
             fail(f"returned {size} rewards for {len(completions)} completions", None)
-            log_metric(f"rewards/{name}/bad", float(len(completions)))
+            log_metric(metric, float(len(completions)))
             return [None] * len(completions)
-        values = [None if reward is None else float(reward) for reward in rewards]  # None: does not apply
-        bad = [i for i, value in enumerate(values) if value is not None and not math.isfinite(value)]
+        values = [None if reward is None else _number(reward) for reward in rewards]  # None: does not apply
+        bad = [i for i, value in enumerate(values) if value is not None and math.isnan(value)]
         if bad:
             first, prompts = bad[0], given.get("prompts") or []
             to = f" to prompt {_short(prompts[first])}" if len(prompts) == len(completions) else ""
             fail(
-                f"graded {len(bad)} completions with {values[first]}, the first being {_short(completions[first])}{to}",
+                f"graded {len(bad)} completions with no finite number but {_short(rewards[first])}, the first being "
+                f"{_short(completions[first])}{to}",
                 None,
             )
             for i in bad:
                 values[i] = None
-        log_metric(f"rewards/{name}/bad", float(len(bad)))
+        log_metric(metric, float(len(bad)))
         return values
 
     def now(*, completions: Sequence[Any], log_metric: LogMetric, **given: Any) -> list[Any]:
         try:
             with time_limit(seconds):
                 rewards = function(completions=completions, log_metric=log_metric, **given)
+                rewards = list(rewards) if isinstance(rewards, Iterator) else rewards  # it may fail on the way
         except Exception as error:
             rewards = failed(error, completions, given)
         return checked(rewards, completions, log_metric, given)
@@ -131,11 +196,8 @@ def _guard(function: RewardFunction, on_bad_reward: str, seconds: float) -> Rewa
             rewards = failed(error, completions, given)
         return checked(rewards, completions, log_metric, given)
 
-    asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004
-    )
-    wrapped: RewardFunction = later if asynchronous else now
-    wrapped.__name__ = name
+    wrapped: RewardFunction = later if is_async_callable(function) else now
+    wrapped.__name__ = get_callable_name(function)
     return wrapped
 
 

@@ -60,20 +60,20 @@ def length_metrics(sizes: Sizes) -> dict[str, float]:
     }
 
 
-def sampling_metrics(
-    old_BT: Tensor, sampling_BT: Tensor, ratio_B: Tensor, mask_BT: Tensor, gather: Gather
-) -> dict[str, float]:
+def sampling_metrics(scored: Sequence[tuple[Tensor, ...]], gather: Gather) -> dict[str, float]:
     """``sampling/*``: how far the engine's log-probabilities are from the learner's.
 
     Args:
-        old_BT, sampling_BT: log-probabilities of the learner and of the engine; nan where the engine gave none.
-        ratio_B: importance ratio [B, T], or [B, 1] for one a response.
-        mask_BT: which tokens count.
+        scored: of some rows each: log-probabilities of the learner [B, T] and of the engine [B, T], nan where it gave
+            none; importance ratios [B, T], or [B, 1] for one a response; [B, T], which tokens count.
         gather: over processes.
     """
-    mask = mask_BT.bool()
-    difference = (old_BT - sampling_BT).abs()[mask & ~torch.isnan(sampling_BT)]
-    ratio = ratio_B[mask] if ratio_B.shape == mask.shape else ratio_B.flatten()
+    differences, ratios = [], []
+    for old_BT, sampling_BT, ratio_B, counted_BT in scored:
+        mask = counted_BT.bool()
+        differences.append((old_BT - sampling_BT).abs()[mask & ~torch.isnan(sampling_BT)])
+        ratios.append(ratio_B[mask] if ratio_B.shape == mask.shape else ratio_B.flatten())
+    difference, ratio = torch.cat(differences), torch.cat(ratios)
     summaries_P = gather(torch.stack([_summary(difference), _summary(ratio)])[None]).cpu()  # [processes, 2, 4]
     total, count = summaries_P[:, :, 0].sum(0), summaries_P[:, :, 1].sum(0)
     mean = total / count.clamp(min=1)

@@ -11,6 +11,7 @@ from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError
 from cerolab.method import Method
 from cerolab.records import RunSettings, read_run
+from llm.contamination import contamination
 from llm.cpu import keep_freed_memory, on_cpu
 from llm.evaluation import Evaluator
 from llm.models import load_model, weights_digest
@@ -30,6 +31,7 @@ class Session:
         model, tokenizer, task, problem: what they came to.
         evaluation_task: whose held-out questions are asked.
         run: what identifies the run.
+        contamination: what to say of held-out questions that are trained on as well; empty where there are none.
     """
 
     settings: TrainSettings
@@ -39,6 +41,7 @@ class Session:
     evaluation_task: Task
     problem: AllocationProblem
     run: RunSettings
+    contamination: str = ""
 
     @property
     def directory(self) -> Path:
@@ -91,7 +94,8 @@ def prepare(settings: TrainSettings) -> Session:
         evaluation_task = load_fitting(settings.eval_task, settings, tokenizer, evaluation=True)
     problem = settings.problem(len(task.train))
     run = run_settings(settings, settings.allocator, problem, weights_digest(model))
-    return Session(settings, model, tokenizer, task, evaluation_task, problem, run)
+    told = contamination(task, evaluation_task)
+    return Session(settings, model, tokenizer, task, evaluation_task, problem, run, told)
 
 
 def check_engine(engine: str) -> None:

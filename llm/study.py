@@ -227,6 +227,8 @@ def _missing(chains: list[Chain]) -> list[Chain]:
         task, directory = chain[0].task, chain[0].directory
         if task not in sessions:
             sessions[task] = prepare(chain[0])
+            if sessions[task].contamination:
+                tqdm.write(f"warning: {sessions[task].contamination}")
             places[task] = [place for place in (directory, committed_beside(directory)) if place and place.is_dir()]
             finished[task] = {run_id for place in places[task] for run_id in read_infos(place)}
         session, done = sessions[task], finished[task]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
@@ -31,6 +31,8 @@ def train(
     settings: Annotated[TrainSettings, Parameter(name="*")] = TrainSettings(),  # noqa: B008
     *,
     dry_run: bool = False,
+    processes: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=100_000))] = 0,
+    gpu_memory: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=100_000))] = 0.0,
     quiet: bool = False,
 ) -> None:
     """Train, evaluate and record one run.
@@ -39,6 +41,10 @@ def train(
     ----------
     dry_run
         Print what would run, and stop; loads no weights and fetches nothing.
+    processes
+        That the dry run is for; 0 takes those that the launcher started.
+    gpu_memory
+        GiB of each GPU that the dry run is for; 0 looks at this machine.
     quiet
         No progress bar.
     """
@@ -50,7 +56,7 @@ def train(
         from llm.plan import plan
 
         table = Table(title=f"{settings.allocator}, seed {settings.seed}", show_header=False)
-        for name, text in plan(settings).items():
+        for name, text in plan(settings, processes, gpu_memory).items():
             table.add_row(name, text)
         console.print(table)
         return
@@ -58,6 +64,8 @@ def train(
     from llm.session import prepare
 
     session = prepare(settings)
+    if session.contamination and is_first():
+        console.print(f"warning: {session.contamination}", style="yellow", markup=False, soft_wrap=True)
     if session.finished:
         console.print(f"this run is finished already: {session.directory}")
         remove_checkpoints(session)

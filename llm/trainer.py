@@ -29,11 +29,11 @@ from trl.trainer import grpo_trainer
 from trl.trainer.utils import shuffle_sequence_dict
 
 from cerolab import Allocator, BudgetLedger, Feedback, Wave
-from cerolab.errors import InvalidValueError, StateError
+from cerolab.errors import StateError
 from cerolab.groups import mixed_groups, whole_groups
 from cerolab.records.rounds import RoundView
 from llm import checkpoint
-from llm.advantages import combined_reward, round_advantages
+from llm.advantages import round_advantages
 from llm.agreement import Agreement
 from llm.batches import Rows, deal, join, pick, trim
 from llm.checkpoint_files import writing
@@ -42,12 +42,15 @@ from llm.clock import Clock, rounds_of_epoch
 from llm.compatibility import check_settings, check_unused, default_args, steps_per_round
 from llm.dealing import NOBODY, dealt, empty_plan, rows_of_steps, slots, widths
 from llm.exchange import exchanged
-from llm.feedback import wave_feedback
+from llm.feedback import FeedbackRule
+from llm.feedback_map import make_map
 from llm.importance import importance_ratio
 from llm.layout import Layout, local_rows
-from llm.rewards import guarded
+from llm.precision import check_precision, warn_of_lost_steps
+from llm.rewards import guarded, renamed, ungrade_models
 from llm.rollout_log import SAMPLING, Sizes, length_metrics, sampling_metrics
 from llm.serialization import know_numbered_cpus
+from llm.sharding import check_sharding
 from llm.time_limit import check_thread
 from llm.waiting import Waiting
 
@@ -70,8 +73,10 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         model, reward_funcs, args, train_dataset, **trl: as ``GRPOTrainer`` takes them.
         allocator: a fresh ``cerolab.make(...)``, over as many prompts as the dataset has rows; with several
             processes, the same one in each.
-        feedback_reward: name of the reward function whose rewards in [0, 1] the allocator learns from; by default
-            the weighted sum of all.
+        feedback_reward: name of the reward function that the allocator learns from; by default the weighted sum of
+            all.
+        feedback_map: how rewards outside [0, 1] become what the allocator learns from: "range", the range seen so far;
+            "rank", ranks among the last rewards; "none", an error. See ``llm.feedback_map``.
         advantage_clip: bound on the size of an advantage; None for none.
         skip_zero_advantage: leave out the rows of groups whose rewards are all the same, where that changes nothing
             but the time: where no term of the loss depends on them (see ``_may_skip_rows``).
@@ -88,6 +93,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         RewardError: a response that no reward function graded (``on_bad_reward="error"``).
     """
 
+    environments: list[Any] | None  # TRL's
+    _current_train_step_time: float
+
     def __init__(
         self,
         model: Any,
@@ -97,6 +105,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         *,
         allocator: Allocator,
         feedback_reward: str | None = None,
+        feedback_map: str = "range",
         advantage_clip: float | None = None,
         skip_zero_advantage: bool = True,
         on_bad_reward: str = "error",
@@ -113,13 +122,17 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         args.max_steps = allocator.problem.num_rounds * self.steps_per_round
         self._calls_per_round = args.steps_per_generation * args.num_iterations
         self._on_bad_reward, self.on_round, self._advantage_clip = on_bad_reward, on_round, advantage_clip
+        self.feedback_map = make_map(feedback_map)
         check_thread(reward_seconds)
         know_numbered_cpus()
         if reward_funcs is not None:
             reward_funcs = guarded(reward_funcs, on_bad_reward, reward_seconds)
         super().__init__(model, reward_funcs, args=args, train_dataset=train_dataset, **trl)
+        self._check_accelerator()
+        warn_of_lost_steps(self)
         self.num_generations = 1  # one row a response in every engine; groups are ours
-        self._feedback_column = self._column_of(feedback_reward)
+        self.reward_func_names: list[str] = renamed(self.reward_funcs, self.reward_func_names)
+        self._rule = FeedbackRule(self.reward_func_names, feedback_reward, self.feedback_map, on_bad_reward)
         self._may_skip = skip_zero_advantage and self._may_skip_rows()
         self._clip_range = ClipRange(
             self.loss_type,
@@ -136,20 +149,13 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._view: RoundView | None = None
         self._rewards_NF = torch.empty(0)  # of the last wave, over all processes
         self._scores_later = False
-        self._true_rows = 0  # rows of the wave here that are no fillers
+        self._wave_rows = 0  # rows of the wave that are no fillers, over all processes
+        self._true_rows = 0  # and of this process
         self._sizes = Sizes(*torch.empty(4, 0))  # of its responses, over all processes
         self._logps_NT = torch.empty(0)
         self._step_ended = 0.0
+        self._moved = False  # whether this optimizer step has a gradient
         self.add_callback(_RoundEnd(self))
-
-    def _column_of(self, name: str | None) -> int | None:
-        if name is None:
-            return None
-        if name not in self.reward_func_names:
-            raise InvalidValueError(
-                "feedback_reward", name, "is no reward function", f"name one of {', '.join(self.reward_func_names)}"
-            )
-        return int(self.reward_func_names.index(name))
 
     def _may_skip_rows(self) -> bool:
         """Whether a row without an advantage adds nothing to the loss.
@@ -160,6 +166,13 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         """
         of_every_row = self.beta != 0 or self.aux_loss_enabled or self._entropy_bonus_enabled
         return not of_every_row and self.loss_type != "bnpo" and self.top_entropy_quantile == 1.0
+
+    def _check_accelerator(self) -> None:
+        """What accelerate came to, whoever asked for it: TRL's settings, a launcher or its config file."""
+        kind, processes = str(self.accelerator.distributed_type.value), self.accelerator.num_processes
+        in_pieces = self._dist.is_fsdp or self._dist.is_zero3
+        check_sharding(kind, in_pieces, self.args, self.allocator.problem, processes)
+        check_precision(str(self.accelerator.mixed_precision))
 
     # --- the clock: TRL's loop counts training steps, rounds are made on time -------------------------------------
 
@@ -199,6 +212,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                 self._metrics["train"]["step_time"].append(self._current_train_step_time)
                 self._current_train_step_time = 0.0
         else:
+            self._moved = True
             loss = super().training_step(model, batch, num_items_in_batch)
         self._step_ended = time.perf_counter()
         if self._view is not None:
@@ -253,6 +267,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     def close_round(self, control: Any) -> None:
         """After an optimizer step: where it was the round's last, report the round; stop when the budget is spent."""
+        if not self._moved and self._last_loaded_step == self.state.global_step - 1:
+            self._last_loaded_step = self.state.global_step  # no update: vLLM still has these weights
+        self._moved = False
         view = self._view
         if view is None or self.state.global_step % self.steps_per_round:
             return
@@ -293,7 +310,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         """Rows of a wave on this process, then rewards [N, F] and sizes [N] of all processes without fillers."""
         process = self.accelerator.process_index
         mine = layout.prompts_of(process)
-        self._true_rows = layout.true_rows_of(process)
+        self._wave_rows, self._true_rows = layout.size, layout.true_rows_of(process)
         examples = {int(prompt): self.train_dataset[int(prompt)] for prompt in np.unique(mine)}
         self._scores_later = self._may_skip
         rows = self._generate_and_score_completions([examples[int(prompt)] for prompt in mine])
@@ -304,7 +321,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *given: Any, **named: Any
     ) -> Any:
-        """TRL's; for rows that may be left out only once it is known which are kept, see ``_score``."""
+        """TRL's; of rows that may be left out only once it is known which are kept, see ``_score``."""
         if self._scores_later:
             return torch.full((len(input_ids), logits_to_keep), torch.nan, device=input_ids.device), None, None
         found = super()._get_per_token_logps_and_entropies(
@@ -353,12 +370,21 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         return ids, None if logps is None else [*logps, *([0.0] for _ in range(fillers))]
 
     def _generate_nothing(self) -> tuple[list[list[int]], list[list[float]] | None]:
-        """All rows here are fillers; the process still takes part in the exchange of weights with vLLM."""
+        """All rows here are fillers; the process still takes part in the exchange of weights with vLLM.
+
+        It syncs where the others do: after an update, and whenever vLLM has thrown its weights away to sleep.
+        """
         if not self.use_vllm:
             return [], None
-        if self.state.global_step != self._last_loaded_step:
-            self.vllm_generation.sync_weights()
+        engine = self.vllm_generation
+        sleepy = engine.mode == "colocate" and engine.enable_sleep_mode
+        if self.state.global_step != self._last_loaded_step or (sleepy and engine._llm_weights_sleeping):
+            engine.sync_weights()
             self._last_loaded_step = self.state.global_step
+        if sleepy and not engine._llm_weights_sleeping:  # wakes all of it first, as where something is generated
+            engine.llm.wake_up(tags=["kv_cache"])
+            engine.llm.sleep(level=2)
+            engine._llm_weights_sleeping = True
         return [], []
 
     def generate_with_vllm(self, prompts: list[list[int]], temperature: float, max_new_tokens: int) -> list[list[int]]:
@@ -379,7 +405,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids: Any) -> Tensor:
         """TRL's, over all processes, of true rows only; nan for fillers. Kept for the round."""
         if not self.model.training:
-            return super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+            rewards_NF: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+            ungrade_models(rewards_NF, self.reward_funcs, self.reward_func_names, self._on_bad_reward)
+            return rewards_NF
         true = self._true_rows
         shape = len(prompts), len(self.reward_funcs)
         rewards_NF = torch.full(shape, torch.nan, device=self.accelerator.device)
@@ -393,16 +421,16 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         for values in self._pending_extra_logs.values():  # a row's, as TRL gathers them
             values += [None] * (len(prompts) - len(values))
         self._rewards_NF = self.accelerator.gather(rewards_NF)
+        true_NF = self._rewards_NF[: self._wave_rows]
+        ungrade_models(true_NF, self.reward_funcs, self.reward_func_names, self._on_bad_reward)
         return self._rewards_NF
 
     def _feedback(self, layout: Layout, reward_NF: Tensor) -> Feedback:
         """What the allocator is told of a wave."""
-        if self._feedback_column is None:
-            reward_N = combined_reward(reward_NF, self.reward_weights.cpu()).double().numpy()
-        else:
-            reward_N = reward_NF[:, self._feedback_column].double().numpy()
-        self._metrics["train"]["rewards/ungraded"].append(float(np.isnan(reward_N).sum()))
-        return wave_feedback(layout, reward_N, self._on_bad_reward)
+        feedback, numbers = self._rule(layout, reward_NF, self.reward_weights.cpu())
+        for name, value in numbers.items():
+            self._metrics["train"][name].append(value)
+        return feedback
 
     # --- from rows to micro-batches ---------------------------------------------------------------------------------
 
@@ -436,7 +464,11 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         plan, slot_N = self._plan(candidates, advantage_N, sizes)
         rows["slot"] = slot_N[place_N.clamp(min=0)].masked_fill(place_N < 0, NOBODY).to(self.accelerator.device)
         used = plan[plan != NOBODY]
-        longest = int(sizes.prompt_N[used].max()), int(sizes.response_N[used].max())
+        multiple = self.pad_to_multiple_of or 1
+        longest = (
+            -(-int(sizes.prompt_N[used].max()) // multiple) * multiple,
+            -(-max(int(sizes.response_N[used].max()), 2) // multiple) * multiple,  # 2: see ``trim``
+        )
         mine, index = exchanged(rows, layouts, self.accelerator.process_index, plan, longest, self.accelerator.gather)
         counted_N = sizes.made_N * (sizes.ended_N | (not self.mask_truncated_completions))
         clip_sizes = self._clip_range.sizes_of_parts(counted_N, slot_N, used, self.args.steps_per_generation)
@@ -492,7 +524,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             count = min(-(-widest // size), accumulation)
             micro_batches += [None] * (accumulation - count)  # first: processes exchange gradients in the last one
             for chunk in deal(index[:widest], count) if count else []:
-                batch = trim(pick(rows, chunk))
+                batch = trim(pick(rows, chunk), self.pad_to_multiple_of)
                 if scores and self._may_skip:
                     batch["clip_sizes"] = clip_sizes
                 batch["num_items_in_batch"] = torch.tensor(tokens, device=self.accelerator.device)
@@ -515,25 +547,24 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         if self._may_skip:
             with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
                 for batch in batches:
-                    parts = [
-                        torch.cat([batch[f"prompt_{what}"], batch[f"completion_{what}"]], 1) for what in ("ids", "mask")
-                    ]
-                    batch["old_per_token_logps"], _, _ = self._get_per_token_logps_and_entropies(
-                        self.model, *parts, batch["completion_ids"].size(1)
-                    )
-        if self.use_vllm and self.vllm_importance_sampling_correction:
-            for batch in batches:
-                batch["importance_sampling_ratio"] = self._importance_ratio(batch)
-
-    def _importance_ratio(self, batch: Rows) -> Tensor:
-        return importance_ratio(
-            batch["old_per_token_logps"],
-            batch["sampling_per_token_logps"],
-            batch["completion_mask"] * batch.get("tool_mask", 1),
-            self.vllm_importance_sampling_mode,
-            self.vllm_importance_sampling_clip_min,
-            self.vllm_importance_sampling_clip_max,
-        )
+                    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+                    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+                    width = batch["completion_ids"].size(1)
+                    found = self._get_per_token_logps_and_entropies(self.model, ids, mask, width)
+                    batch["old_per_token_logps"] = found[0]
+        if not (self.use_vllm and self.vllm_importance_sampling_correction):
+            return
+        for batch in batches:
+            batch["importance_sampling_ratio"] = importance_ratio(
+                *(batch["old_per_token_logps"], batch["sampling_per_token_logps"], _counted(batch)),
+                self.vllm_importance_sampling_mode,
+                self.vllm_importance_sampling_clip_min,
+                self.vllm_importance_sampling_clip_max,
+            )
+        if self._may_skip:  # of rows that were left out nobody knows them
+            trained = [_scored(batch, batch["completion_mask"].any(1)) for batch in batches]
+            for name, value in sampling_metrics(trained, self.accelerator.gather).items():
+                self._metrics["train"][f"trained_rows/{name}"].append(value)
 
     def _compute_loss(self, model: Any, inputs: Rows) -> Tensor:
         """TRL's loss, from a mean over the rows at hand to one over the rows of the whole optimizer step."""
@@ -600,12 +631,10 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         ratio = rows.pop("importance_sampling_ratio", None)  # made again for each micro-batch
         if ratio is not None and self._may_skip:
             for name in SAMPLING:  # of no log-probabilities yet
-                del self._metrics["train"][name][-1]
+                self._metrics["train"].pop(name, None)
         elif ratio is not None and self.accelerator.num_processes > 1:
-            mask = rows["completion_mask"] * rows.get("tool_mask", 1)
-            named = rows["old_per_token_logps"], rows["sampling_per_token_logps"], ratio, mask
-            true = [value[: self._true_rows] for value in named]
-            for name, value in sampling_metrics(*true, self.accelerator.gather).items():
+            true = _scored(rows | {"importance_sampling_ratio": ratio}, slice(self._true_rows))
+            for name, value in sampling_metrics([true], self.accelerator.gather).items():
                 self._metrics["train"][name][-1] = value
 
     def _repair_logs(self, advantage_N: Tensor, flat_N: Tensor, waves: int) -> None:
@@ -633,7 +662,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                 super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()  # each process writes its random numbers
                 if self.args.should_save:
-                    checkpoint.save(folder, self.allocator, self.ledger)
+                    checkpoint.save(folder, self.allocator, self.ledger, self.feedback_map)
         finally:
             self.args.save_total_limit = limit
         if self.args.should_save:
@@ -655,7 +684,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                 f"checkpoint {folder} was taken inside a round: after {inside} of the {self.steps_per_round} optimizer "
                 f"steps of round {rounds}, whose responses it does not hold; go on from another one"
             )
-        checkpoint.load(Path(folder), self.allocator, self.ledger)
+        checkpoint.load(Path(folder), self.allocator, self.ledger, self.feedback_map)
 
     def _load_scaler(self, folder: str | None) -> None:
         if folder is not None:
@@ -673,6 +702,17 @@ def _rows_of(view: RoundView, responses_per_unit: int) -> tuple[Tensor, Tensor]:
     prompts = np.concatenate([wave.allocation.prompts for wave in view.waves])
     responses = np.concatenate([wave.allocation.units for wave in view.waves]) * responses_per_unit
     return torch.from_numpy(np.repeat(view.trained, responses)), torch.from_numpy(np.repeat(prompts, responses))
+
+
+def _counted(rows: Rows) -> Tensor:
+    """Which tokens of the completions count in the loss."""
+    return rows["completion_mask"] * rows.get("tool_mask", 1)
+
+
+def _scored(rows: Rows, chosen: Any) -> tuple[Tensor, ...]:
+    """What ``sampling_metrics`` wants of the chosen rows."""
+    names = "old_per_token_logps", "sampling_per_token_logps", "importance_sampling_ratio"
+    return (*(rows[name][chosen] for name in names), _counted(rows)[chosen])
 
 
 @contextmanager

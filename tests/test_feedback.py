@@ -40,6 +40,28 @@ def test_graded_feedback_keeps_its_squares():
     assert checked.reward_sq_sum.tolist() == [1.75, 1.5]
 
 
+@given(st.lists(st.sampled_from([0.1, 0.2, 1 / 3, 0.7, 0.9, 1.0]), min_size=4, max_size=4), st.integers(0, 2))
+def test_sums_taken_in_single_precision_are_taken(rewards, step):
+    single = np.array(rewards, np.float32)
+    for _ in range(step):
+        single = np.nextafter(single, np.float32(2))  # as sums of weights may be off
+    checked = check(reward_sum=(single.sum(), 3.0), reward_sq_sum=((single**2).sum(), 3.0))
+    assert checked.reward_sum[0] == pytest.approx(sum(rewards), rel=1e-6)
+    assert 0.0 <= checked.reward_sq_sum[0] <= checked.reward_sum[0] <= 4.0
+
+
+@pytest.mark.parametrize(
+    ("reward_sum", "reward_sq_sum"),
+    [(4.0004, 4.0), (4.00001, 4.0), (-1e-5, 0.0), (2.0, 2.00001), (2.0, 0.9999), (INF, INF), (4.0000005, 4.1)],
+)
+def test_what_is_more_than_rounding_is_refused(reward_sum, reward_sq_sum):
+    refused("of prompt 7", reward_sum=(reward_sum, 3.0), reward_sq_sum=(reward_sq_sum, 3.0))
+
+
+def test_infinite_feedback_is_refused_without_a_warning():
+    refused("num_responses", num_responses=(INF, 8), reward_sum=(INF, 3.0), reward_sq_sum=(INF, 3.0))
+
+
 def test_squares_of_binary_rewards_are_accepted_and_equal_the_sum():
     assert check(reward_sum=(4, 0), reward_sq_sum=(4, 0)).reward_sq_sum.tolist() == [4.0, 0.0]
 

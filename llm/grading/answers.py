@@ -13,7 +13,10 @@ from functools import lru_cache
 from typing import Any
 
 from llm.grading import equality
+from llm.grading.formulas import DOTS, ONLY_TEXT, formula
 from llm.grading.notation import FUNCTIONS, UnreadableError, plain
+from llm.grading.numbers import is_percent_of, is_rounding, number
+from llm.grading.sets import same_set, set_of
 from llm.grading.structure import (
     at_top,
     bracketed,
@@ -26,25 +29,29 @@ from llm.grading.structure import (
 )
 
 _MOST_ITEMS = 200
-_NUMBER = re.compile(r"([-+]?)\s*((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)")
-_GROUPED = re.compile(r"[0-9]{1,3}(?:[ '][0-9]{3})+|[0-9]{1,3}(?:\.[0-9]{3}){2,}")
-_MIXED = re.compile(r"(-?)\s*([0-9]+)[\s-]+([0-9]+)\s*/\s*([0-9]+)")
+# What sympy raises on odd input; a name that is missing is no odd input.
+_ODD = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError)
 _BASE = re.compile(r"(?:\\text\{)?([0-9A-F]*[0-9][0-9A-F]*)\}?\s*_\{(?:\\text\{)?\(?(\w+)\)?\}?\}")
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?\s*(?:\\text\{\s*)?([aApP]\.?\s?[mM]\.?)?\}?")
 _CHOICE = re.compile(r"\(?([A-J])\)?")
 _CHOICE_AND_MORE = re.compile(r"(?:\(([A-J])\)|([A-J])[).:])\s*(\S.*)", re.DOTALL)
 _WORDS = re.compile(r"(?:\\text\{[^{}]*\}|[A-Za-z0-9'.,&/\-\s]|(?<=\w)-(?=\w))+")
-_DOTS = re.compile(r"\\ldots")
-_ONLY_TEXT = re.compile(r"\\(?:ldots|angle|triangle|pmod|bmod|equiv|parallel|perp|forall|exists|prime)(?![a-zA-Z])|'")
 _BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
           "ten": "10", "twelve": "12", "sixteen": "16"}  # fmt: skip
+_ANSWER_IS = re.compile(
+    r"^(?:\\text\{\s*(?:final |the )?answer\s*(?:is)?\s*[:=]?\s*\}|(?:final |the )?answer\s*(?:is|[:=]))\s*[:=]?\s*",
+    re.IGNORECASE,
+)
 _NO_SOLUTION = {"no solution", "no solutions", "empty set", "the empty set", "no real solution", "no real solutions"}
 _ALL_REALS = {"all real numbers", "all reals", "the set of all real numbers", "all real numbers x"}
 _KNOWN = frozenset(
-    "frac sqrt cdot times div pi infty le ge ne in cup cap emptyset mathbb text circ pm mp sum int lim binom ldots alpha beta "
-    "gamma delta epsilon varepsilon theta lambda mu nu rho sigma tau phi varphi psi omega Delta Gamma Omega Phi Sigma "
-    "overline overrightarrow vec hat angle triangle perp parallel equiv pmod bmod approx to forall exists setminus prime "
-    "begin end lfloor rfloor lceil rceil langle rangle Vert not sim subset subseteq partial mathcal".split()
+    ["frac", "sqrt", "cdot", "times", "div", "pi", "infty", "le", "ge", "ne", "in", "cup", "cap", "emptyset",
+     "mathbb", "text", "circ", "pm", "mp", "sum", "int", "lim", "binom", "ldots", "alpha", "beta", "gamma", "delta",
+     "epsilon", "varepsilon", "theta", "lambda", "mu", "nu", "rho", "sigma", "tau", "phi", "varphi", "psi", "omega",
+     "Delta", "Gamma", "Omega", "Phi", "Sigma", "overline", "overrightarrow", "vec", "hat", "angle", "triangle",
+     "perp", "parallel", "equiv", "pmod", "bmod", "approx", "to", "forall", "exists", "setminus", "prime", "begin",
+     "end", "lfloor", "rfloor", "lceil", "rceil", "langle", "rangle", "Vert", "not", "sim", "subset", "subseteq",
+     "partial", "mathcal"]
 ) | FUNCTIONS  # fmt: skip
 
 
@@ -56,9 +63,10 @@ def canonical(text: str) -> str:
     except UnreadableError:
         return ""
     found = _outer(found)
+    found = re.sub(r"(?<=[0-9)}])\s*\([a-z]{3,}[a-z ]*\)$", "", found)  # "3 (three)"
+    found = re.sub(r"^(?:\\approx|=)\s*", "", found)
     found = re.sub(r"^(?:The )?[Ss]olutions?(?: set)? (?:is|are)\s*:?\s*", "", found)
-    found = re.sub(r"^(?:\\text\{\s*(?:final |the )?answer\s*(?:is)?\s*[:=]?\s*\}|(?:final |the )?answer\s*(?:is|[:=]))\s*[:=]?\s*",
-                   "", found, flags=re.IGNORECASE)  # fmt: skip
+    found = _ANSWER_IS.sub("", found)
     if found.lower().strip() in _ALL_REALS or _spoken(found) in _ALL_REALS:
         return "\\mathbb{R}"
     if _spoken(found) in _NO_SOLUTION or re.fullmatch(r"\\\{\s*\\\}", found):
@@ -81,7 +89,7 @@ def is_readable(answer: str) -> bool:
     text = canonical(answer)
     try:
         return bool(text) and (_is_understood(text) or _is_text(text))
-    except Exception:  # sympy raises nearly anything on odd input
+    except _ODD:
         return False
 
 
@@ -91,7 +99,7 @@ def is_understood(text: str) -> bool:
     found = canonical(text)
     try:
         return bool(found) and _is_understood(found)
-    except Exception:
+    except _ODD:
         return False
 
 
@@ -101,15 +109,15 @@ def are_same(answer: str, given: str) -> bool:
     gold, text = canonical(answer), canonical(given)
     try:
         return bool(gold and text) and (_as_text(gold) == _as_text(text) or _same(gold, text))
-    except Exception:
+    except _ODD:
         return False
 
 
 def _is_text(text: str) -> bool:
     spoken = _spoken(text)
-    words = bool(spoken) and len(spoken) <= 80 and bool(re.search(r"[a-z]{2,}|^[a-z]$", spoken))
+    words = bool(spoken) and len(spoken) <= 80 and bool(re.search(r"[a-zA-Z]{2,}|^[a-z]$", spoken))
     commands = set(re.findall(r"\\([a-zA-Z]+)", text))
-    return words or (bool(_ONLY_TEXT.search(text)) and commands <= _KNOWN and len(text) <= 200)
+    return words or (bool(ONLY_TEXT.search(text)) and commands <= _KNOWN and len(text) <= 200)
 
 
 def _is_understood(text: str) -> bool:
@@ -119,12 +127,12 @@ def _is_understood(text: str) -> bool:
         return number(text) is not None or (all(parts) and all(map(_is_understood, parts)))
     if number(text) is not None or _BASE.fullmatch(text) or _TIME.fullmatch(text):
         return True
-    if _DOTS.search(text):
+    if DOTS.search(text):
         return False
     both = _plus_minus(text)
     if both:
         return all(map(_is_understood, both))
-    if _set(text) is not None:
+    if set_of(text) is not None:
         return True
     pair = bracketed(text)
     if pair:
@@ -139,8 +147,8 @@ def _is_understood(text: str) -> bool:
         return True
     core, _ = split_unit(text)
     if signs:
-        return len(signs) <= 2 and all(_formula(side) is not None for side in sides)
-    return _formula(core) is not None
+        return len(signs) <= 2 and all(formula(side) is not None for side in sides)
+    return formula(core) is not None
 
 
 def _as_text(text: str) -> str:
@@ -175,19 +183,19 @@ def _same(gold: str, given: str) -> bool:
             units = split_unit(gold)[1], split_unit(given)[1]
             if all(units) and units[0] != units[1]:
                 return False
-        return a == b or _percent_of(gold, given, a, b) or _is_rounding(gold, given, a, b)
+        return a == b or is_percent_of(gold, given, a, b) or is_rounding(gold, given, a, b)
     for special in (_same_base, _same_time, _same_choice):
         verdict = special(gold, given)
         if verdict is not None:
             return verdict
-    if _DOTS.search(gold) or _DOTS.search(given):
+    if DOTS.search(gold) or DOTS.search(given):
         return False
-    if _spoken(gold) and not re.search("[0-9]", gold) or _is_prose(given):
+    if (_spoken(gold) and not re.search("[0-9]", gold)) or _is_prose(given):
         return _spoken(gold) == _spoken(given) != ""
     gold_parts, given_parts = _parts(gold), _parts(given)
     if len(gold_parts) > _MOST_ITEMS or len(given_parts) > _MOST_ITEMS:
         return False
-    sets = _same_set(gold, given)
+    sets = same_set(gold, given)
     if sets is not None:
         return sets
     if len(gold_parts) > 1 or len(given_parts) > 1 or bracketed(gold) or bracketed(given):
@@ -200,69 +208,6 @@ def _is_prose(text: str) -> bool:
     core = split_unit(text)[0]
     bare = re.sub(r"\\text\{[^{}]*\}\s*[:=]?", "", core, count=1) if relation(core).signs else core
     return bool(re.search(r"(?<![A-Za-z\\{])[A-Za-z]{4,}(?![A-Za-z}])", re.sub(r"\\[a-zA-Z]+", " ", bare)))
-
-
-# Numbers
-
-
-@lru_cache(maxsize=65536)
-def number(text: str) -> Fraction | None:
-    """The value of a text that is one number, thousands, fraction, mixed number or per cent, unit aside; else None."""
-    if len(text) > 400:
-        return None
-    text = text.strip()
-    text = re.sub(r"^(?:\\text\{(?:Rs\.?|USD|EUR)\}|Rs\.?|[$€£¥₹])\s*", "", text)
-    text = re.sub(r"^-\s*[$€£¥₹]\s*", "-", text)
-    if re.search(r"[A-Za-z°^]", text):
-        core, unit = split_unit(text)
-        if unit.startswith("degree"):
-            return None
-        text = core
-    text = re.sub(r"\s*(?:%|\\text\{\s*(?:percent|per cent)\s*\}|percent)$", "", text)
-    while (pair := bracketed(text)) and pair[0] == "(" and "," not in text and _NUMBER.match(pair[1]):
-        text = pair[1]
-    mixed = _MIXED.fullmatch(text) or re.fullmatch(r"(-?)\s*([0-9]+)\s*\\frac\{([0-9]+)\}\{([0-9]+)\}", text)
-    if mixed:
-        minus, whole, above, below = mixed.groups()
-        if not 0 < int(above) < int(below):
-            return None
-        value = int(whole) + Fraction(int(above), int(below))
-        return -value if minus else value
-    fraction = re.fullmatch(r"([-+]?)\s*\\frac\{\s*(-?[0-9.,]+)\s*\}\{\s*(-?[0-9.,]+)\s*\}", text)
-    if fraction is None:
-        fraction = re.fullmatch(r"([-+]?)\s*([0-9][0-9.,]*)\s*/\s*([0-9][0-9.,]*)", text)
-    if fraction:
-        above_value, below_value = _simple(fraction.group(2)), _simple(fraction.group(3))
-        if above_value is None or not below_value:
-            return None
-        return above_value / below_value * (-1 if fraction.group(1) == "-" else 1)
-    return _simple(text)
-
-
-def _simple(text: str) -> Fraction | None:
-    sign, digits = ("-", text[1:].strip()) if text[:1] == "-" else ("", text)
-    if _GROUPED.fullmatch(digits) and digits[0] != "0":
-        return Fraction(sign + re.sub(r"[ '.]", "", digits))
-    match = _NUMBER.fullmatch(text)
-    if not match or (match.group(2).startswith("0") and "," in match.group(2)):
-        return None
-    try:
-        return Fraction(match.group(1) + match.group(2).replace(",", "").rstrip("."))
-    except ValueError:
-        return None
-
-
-def _percent_of(gold: str, given: str, a: Fraction, b: Fraction) -> bool:
-    """50 % is a half where one says per cent and the other does not."""
-    first, second = ("%" in text or "percent" in text for text in (gold, given))
-    return first != second and (a == 100 * b if first else b == 100 * a)
-
-
-def _is_rounding(gold: str, given: str, a: Fraction, b: Fraction) -> bool:
-    """Whether one is the other to six places or more, four digits at least."""
-    if "." not in gold and "." not in given:
-        return False
-    return abs(a - b) <= Fraction(1, 2_000_000) and abs(a - b) * 10_000 <= min(abs(a), abs(b))
 
 
 # What only looks like a formula
@@ -285,7 +230,9 @@ def _clock(text: str) -> tuple[time, str] | None:
     match = _TIME.fullmatch(text)
     if not match or int(match.group(1)) > 24 or int(match.group(2)) > 59 or int(match.group(3) or 0) > 59:
         return None
-    return time(int(match.group(1)) % 24, int(match.group(2)), int(match.group(3) or 0)), (match.group(4) or "")[:1].lower()
+    return time(int(match.group(1)) % 24, int(match.group(2)), int(match.group(3) or 0)), (match.group(4) or "")[
+        :1
+    ].lower()
 
 
 def _same_time(gold: str, given: str) -> bool | None:
@@ -329,7 +276,7 @@ def _ratio(text: str) -> list[str]:
     """Terms of a ratio, ``3:4``; none for what is no ratio."""
     text = re.sub(r"(?<=\d)\s+to\s+(?=\d)", ":", text)
     terms = split_at(text, at_top(text, re.compile(":")))
-    return terms if len(terms) > 1 and all(_formula(term) is not None for term in terms) else []
+    return terms if len(terms) > 1 and all(formula(term) is not None for term in terms) else []
 
 
 # Lists, tuples, sets, intervals
@@ -337,7 +284,7 @@ def _ratio(text: str) -> list[str]:
 
 def _plus_minus(text: str) -> list[str]:
     r"""Both values of ``1\pm\sqrt2``; none without the sign."""
-    if "\\pm" not in text and "\\mp" not in text:
+    if not re.search(r"\\(?:pm|mp)(?![a-zA-Z])", text):
         return []
     plus = re.sub(r"\\pm(?![a-zA-Z])\s*", "+", re.sub(r"\\mp(?![a-zA-Z])\s*", "-", text))
     minus = re.sub(r"\\pm(?![a-zA-Z])\s*", "-", re.sub(r"\\mp(?![a-zA-Z])\s*", "+", text))
@@ -371,7 +318,9 @@ def _same_parts(gold: str, given: str, gold_parts: list[str], given_parts: list[
     given_names, given_values = _named(given_parts)
     if len(gold_parts) == len(given_parts) == 1 and gold_names != given_names and all((*gold_names, *given_names)):
         return False  # x = ... is not y = ...
-    letters, other_letters = ({re.sub(r"_.*", "", name) for name in names if name} for names in (gold_names, given_names))
+    letters, other_letters = (
+        {re.sub(r"_.*", "", name) for name in names if name} for names in (gold_names, given_names)
+    )
     if len(letters) == len(other_letters) == 1 and not _same_name(letters.pop(), other_letters.pop()):
         return False
     first, second = _collection(gold_names, gold_values), _collection(given_names, given_values)
@@ -395,7 +344,7 @@ def _same_parts(gold: str, given: str, gold_parts: list[str], given_parts: list[
 
 
 def _collection(names: list[str], values: list[str]) -> tuple[str, list[str], list[str]] | None:
-    """Kind, names and parts: of ``x=1, y=2``, ``x=1,2``, ``(1,2)``, ``\\{1,2\\}``, ``[1,2]``, ``1,2``."""
+    r"""Kind, names and parts: of ``x=1, y=2``, ``x=1,2``, ``(1,2)``, ``\{1,2\}``, ``[1,2]``, ``1,2``."""
     if not all(values):
         return None
     if len(values) == 1:
@@ -418,173 +367,6 @@ def _collection(names: list[str], values: list[str]) -> tuple[str, list[str], li
     return "list", names, values
 
 
-_SET_SIGN = re.compile(r"\\(?:cup|setminus|cap)(?![a-zA-Z])")
-
-
-def _same_set(gold: str, given: str) -> bool | None:
-    """Sets of numbers by their members; None where neither or only one is one."""
-    a, b = _set(gold), _set(given)
-    if a is None or b is None:
-        if (a is not None and _is_plainly_set(gold)) or (b is not None and _is_plainly_set(given)):
-            a, b = a if a is not None else _set(gold, pairs=True), b if b is not None else _set(given, pairs=True)
-        if a is None or b is None:
-            return None
-    if a == b:
-        return True
-    first, second = _pieces(a), _pieces(b)
-    if first is None or second is None or len(first) != len(second):
-        return False
-    return all(
-        p[2:] == q[2:] and equality.equal(p[0], q[0]) and equality.equal(p[1], q[1])
-        for p, q in zip(first, second, strict=True)
-    )
-
-
-def _is_plainly_set(text: str) -> bool:
-    return bracketed(text) is None or bracketed(text)[0] != "{" or "|" in text or ":" in text  # type: ignore[index]
-
-
-def _pieces(numbers: Any) -> list[tuple[Any, Any, bool, bool]] | None:
-    """Start, end and which ends are open, of every interval and point in order."""
-    import sympy
-
-    found = []
-    for one in numbers.args if isinstance(numbers, sympy.Union) else [numbers]:
-        if isinstance(one, sympy.Interval):
-            found.append((one.start, one.end, bool(one.left_open), bool(one.right_open)))
-        elif isinstance(one, sympy.FiniteSet):
-            found += [(point, point, False, False) for point in one.args]
-        else:
-            return None
-    try:
-        return sorted(found, key=lambda piece: (float(piece[0]), float(piece[1])))
-    except (TypeError, ValueError):
-        return None
-
-
-@lru_cache(maxsize=16384)
-def _set(text: str, pairs: bool = False) -> Any:
-    r"""The set of real numbers that an interval, a union or a solved inequality says; None for other texts.
-
-    Args:
-        text: e.g. ``(-\infty,3]``, ``x\le3``, ``1<x<2``, ``\{x\mid x>0\}``, ``\mathbb{R}\setminus\{0\}``.
-        pairs: whether ``(1,2)``, which may be a point, is an interval, and ``\{1,2\}`` a set of numbers to compare with.
-    """
-    import sympy
-
-    text = text.strip()
-    signs = at_top(text, _SET_SIGN)
-    if signs:
-        whole = None
-        for sign, part in zip(["", *(s.group() for s in signs)], split_at(text, signs), strict=True):
-            one = _set(_relation_value(part), pairs=True)
-            if one is None:
-                return None
-            whole = one if whole is None else (
-                sympy.Union(whole, one) if sign == "\\cup"
-                else sympy.Intersection(whole, one) if sign == "\\cap" else whole - one
-            )  # fmt: skip
-        return whole
-    if text == "\\mathbb{R}":
-        return sympy.Interval(-sympy.oo, sympy.oo)
-    if text == "\\emptyset":
-        return sympy.S.EmptySet
-    parts = items(text)
-    if len(parts) > 1:
-        if "\\text{and}" in text or re.search(r"(?<![a-zA-Z])and(?![a-zA-Z])", text) or not all(relation(p).signs for p in parts):
-            return None
-        found = [_solved(part) for part in parts]
-        variables = {one[0] for one in found if one}
-        if not all(found) or len(variables) != 1:
-            return None
-        if all(one is not None and isinstance(one[1], sympy.Complement) for one in found):
-            return sympy.Intersection(*(one[1] for one in found if one))
-        if re.search(r"(?<![a-zA-Z])or(?![a-zA-Z])", text) or "\\text{or}" in text:
-            return sympy.Union(*(one[1] for one in found if one))
-        return None
-    sides, relation_signs = relation(text)
-    if len(relation_signs) == 1 and relation_signs[0] in (r"\in", "=") and is_name(sides[0]):
-        return _set(sides[1], pairs=relation_signs[0] == r"\in")
-    if relation_signs:
-        solved = _solved(text)
-        return solved[1] if solved else None
-    pair = bracketed(text)
-    if pair is None:
-        return None
-    opening, inside, close = pair
-    if opening == "{":
-        builder = split_at(inside, at_top(inside, re.compile(r"\||:")))
-        if len(builder) == 2 and re.fullmatch(r"[a-z](?:\s*\\in\s*\\mathbb\{R\})?", builder[0]):
-            solved = _solved(builder[1])
-            return solved[1] if solved and solved[0] == builder[0][0] else None
-        if not pairs:
-            return None
-        numbers = [_formula(part) for part in items(inside)]
-        return None if not numbers or any(n is None or n.free_symbols for n in numbers) else sympy.FiniteSet(*numbers)
-    ends = items(inside)
-    if len(ends) != 2:
-        return None
-    low, high = (_formula(end) for end in ends)
-    unbounded = low == -sympy.oo or high == sympy.oo
-    if low is None or high is None or not (pairs or unbounded or opening + close in ("[)", "(]")):
-        return None
-    return _interval(low, high, opening == "(", close == ")")
-
-
-def _relation_value(text: str) -> str:
-    sides, signs = relation(text)
-    return sides[-1] if signs and set(signs) <= {"=", r"\in"} and is_name(sides[0]) else text
-
-
-def _interval(low: Any, high: Any, left_open: bool, right_open: bool) -> Any:
-    import sympy
-
-    if getattr(low, "free_symbols", True) or getattr(high, "free_symbols", True):
-        return None
-    try:
-        low, high = low.doit(), high.doit()
-        found = sympy.Interval(low, high, left_open, right_open)
-        return found if isinstance(found, (sympy.Interval, sympy.FiniteSet)) else None
-    except (TypeError, ValueError, AttributeError):
-        return None
-
-
-def _solved(text: str) -> tuple[str, Any] | None:
-    r"""Variable and set of a solved inequality: ``x<3``, ``3\ge x``, ``1<x\le2``, ``x\ne2``, ``x=1``."""
-    import sympy
-
-    sides, signs = relation(text)
-    turned = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", r"\ne": r"\ne", "=": "="}
-    if not signs or not set(signs) <= set(turned) or len(signs) > 2:
-        return None
-    variable = re.compile(r"[a-zA-Z]|\\(?:theta|alpha|beta|lambda|mu|phi)")
-    if len(signs) == 2:
-        middle = sides[1].strip()
-        down = set(signs) <= {">", r"\ge"}
-        if not variable.fullmatch(middle) or not (down or set(signs) <= {"<", r"\le"}):
-            return None
-        (low, first), (high, last) = ((sides[0], signs[0]), (sides[2], signs[1]))
-        if down:
-            (low, first), (high, last) = (high, last), (low, first)
-        one, other = _formula(low), _formula(high)
-        found = None if one is None or other is None else _interval(one, other, first in "<>", last in "<>")
-        return None if found is None else (middle, found)
-    name, value, sign = sides[0].strip(), sides[1].strip(), signs[0]
-    if not variable.fullmatch(name):
-        name, value, sign = value, name, turned[sign]
-    bound = _formula(value)
-    if not variable.fullmatch(name) or bound is None or not isinstance(bound, sympy.Expr) or bound.free_symbols:
-        return None
-    if sign == "=":
-        return None
-    if sign == r"\ne":
-        return name, sympy.Complement(sympy.S.Reals, sympy.FiniteSet(bound.doit()))
-    found = _interval(-sympy.oo, bound, True, sign == "<") if sign in ("<", r"\le") else _interval(
-        bound, sympy.oo, sign == ">", True
-    )  # fmt: skip
-    return None if found is None else (name, found)
-
-
 # Formulas and relations
 
 
@@ -603,7 +385,9 @@ def _same_leaf(gold: str, given: str) -> bool:
         if gold_name and set(signs) == {"="} and _has_variables(gold_value):
             return _same_equation(gold, given)
         if set(signs) <= {"=", r"\approx"} and not _has_variables(sides[0]):
-            return _same_value(gold_value, sides[-1]) or (signs[-1] == r"\approx" and _same_value(gold_value, sides[-2]))
+            return _same_value(gold_value, sides[-1]) or (
+                signs[-1] == r"\approx" and _same_value(gold_value, sides[-2])
+            )
         if set(signs) == {"="} and not gold_name and _has_variables(gold_value) and len(signs) >= 1:
             return _same_value(gold_value, sides[-1]) and _same_value(sides[0], sides[-1])
         return False
@@ -611,7 +395,7 @@ def _same_leaf(gold: str, given: str) -> bool:
 
 
 def _has_variables(text: str) -> bool:
-    found = _formula(text)
+    found = formula(text)
     return found is None or bool(getattr(found, "free_symbols", True))
 
 
@@ -630,7 +414,11 @@ def _same_name(first: str, second: str) -> bool:
     """Whether two names before values may be of the same thing: the same letter, or words for a letter."""
     if _as_text(first) == _as_text(second):
         return True
-    return "\\text" in first or "\\text" in second or bool(re.search("[A-Za-z]{3,}", re.sub(r"\\[a-z]+", "", first + " " + second)))
+    return (
+        "\\text" in first
+        or "\\text" in second
+        or bool(re.search("[A-Za-z]{3,}", re.sub(r"\\[a-z]+", "", first + " " + second)))
+    )
 
 
 def _same_value(gold: str, given: str) -> bool:
@@ -657,7 +445,7 @@ def _same_value(gold: str, given: str) -> bool:
     for percent, bare in (("%", "%"), ("\\text{percent}", "%")):
         core, given_core = core.replace(percent, bare), given_core.replace(percent, bare)
     first_percent, second_percent = core.endswith("%"), given_core.endswith("%")
-    a, b = _formula(core.rstrip("%")), _formula(given_core.rstrip("%"))
+    a, b = formula(core.rstrip("%")), formula(given_core.rstrip("%"))
     if a is None or b is None:
         return False
     rounded = _is_decimal(core) or _is_decimal(given_core)
@@ -682,7 +470,8 @@ def _same_constant(a: Any, b: Any) -> bool:
     import sympy
 
     big, small = sympy.Symbol("C", real=True), sympy.Symbol("c", real=True)
-    first, second = getattr(a, "free_symbols", set()), getattr(b, "free_symbols", set())
+    first: set[Any] = getattr(a, "free_symbols", set())
+    second: set[Any] = getattr(b, "free_symbols", set())
     if len(first) < 2 or len(first) != len(second):
         return False
     if any(sympy.diff(one, constant) not in (0, 1) for one in (a, b) for constant in (big, small)):
@@ -695,7 +484,7 @@ def _same_constant(a: Any, b: Any) -> bool:
 
 
 def _same_ratio(first: list[str], second: list[str]) -> bool:
-    a, b = [_formula(term) for term in first], [_formula(term) for term in second]
+    a, b = [formula(term) for term in first], [formula(term) for term in second]
     if len(a) != len(b) or any(term is None for term in (*a, *b)):
         return False
     return all(equality.equal(a[0] * q, b[0] * p) for p, q in zip(a[1:], b[1:], strict=True))
@@ -708,30 +497,5 @@ def _same_equation(gold: str, given: str) -> bool:
         return False
     if is_name(sides[0]) and not _has_variables(sides[1]):
         return False  # solved for a number, and the other is not
-    a, b, c, d = (_formula(side) for side in (*sides, *other_sides))
+    a, b, c, d = (formula(side) for side in (*sides, *other_sides))
     return all(one is not None for one in (a, b, c, d)) and equality.same_relation(a, b, signs[0], c, d, other_signs[0])
-
-
-@lru_cache(maxsize=16384)
-def _formula(text: str) -> Any:
-    """The formula that a text is as a whole; None where there is none."""
-    text = text.strip()
-    if not text or _ONLY_TEXT.search(text) or re.search(r"\\(?:text|pm|mp)(?![a-z])", text):
-        return None
-    bare = re.sub(r"\\[a-zA-Z]+(?:\{(?:[a-z]?matrix|array|[A-Z]+)\*?\})?", "\N{SECTION SIGN}", text)
-    if re.search(r"[A-Za-z]{4,}|[0-9.]\s+[0-9.]|[\"!?]{2,}|[@#&~]{2}", bare) or any(map(_is_word, re.findall("[A-Za-z]{3}", bare))):
-        return None
-    text = re.sub(r"(?<![A-Za-z}0-9)])\\text\{([A-Za-z])\}", r"\1", text)
-    text = text.replace("^{\\circ}", "^\\circ ")
-    text = re.sub(r"(?<![A-Za-z\\])I(?![A-Za-z])", r"\\tilde{I}", text)  # the parser's I is the imaginary unit
-    text = re.sub(r"(?<=[0-9)])\s*(?=[({])", "\\\\cdot ", text) if not re.match(r"[a-zA-Z]\(", text) else text
-    text = re.sub(r"\)\s*(?=[0-9])", ")\\\\cdot ", text)
-    if bracketed(text) and len(items(bracketed(text)[1])) > 1:  # type: ignore[index]
-        return None
-    return equality.formula(text)
-
-
-def _is_word(letters: str) -> bool:
-    """Three letters in a row are a product where they are neighbours in the alphabet's usual groups."""
-    groups = ("abcd", "xyzw", "pqrs", "klmn", "mnpq", "rst", "uvw", "ijk", "fgh", "ABCD", "XYZ", "PQRS", "KLMN", "EFGH")
-    return len(set(letters)) < 3 or not any(set(letters) <= set(group) for group in groups)

@@ -1,7 +1,7 @@
 r"""Whether two formulas are equal, by their values: math-verify's parser reads them, and sympy computes.
 
-Values of formulas without variables are compared to 60 digits; formulas with variables at points that no one would choose,
-negative ones among them, so that ``|x|`` is not x. What cannot be computed, math-verify compares by its own rules.
+Values of formulas without variables are compared to 60 digits; formulas with variables at points that no one would
+choose, negative ones among them, so that ``|x|`` is not x. What cannot be computed, math-verify compares by its rules.
 Neither infinity nor nan is equal to a number.
 """
 
@@ -33,13 +33,15 @@ def formula(latex: str) -> Any:
             warnings.simplefilter("ignore")
             found = timeout(_SECONDS)(_parse)(latex)
             return None if found is None or not _is_small(found) else found
-    except (Exception, TimeoutException):
+    except (NameError, ImportError):
+        raise
+    except (Exception, TimeoutException):  # sympy raises nearly anything on odd input
         return None
 
 
 def _parse(latex: str) -> Any:
-    from latex2sympy2_extended import latex2sympy
-    from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+    from latex2sympy2_extended import latex2sympy  # type: ignore[import-untyped]
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig  # type: ignore[import-untyped]
 
     return latex2sympy(
         latex,
@@ -64,7 +66,9 @@ def equal(first: Any, second: Any, rounded: bool = False) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sympy's, on odd input
             return bool(timeout(_SECONDS)(_equal)(first, second, rounded))
-    except (Exception, TimeoutException):
+    except (NameError, ImportError):
+        raise
+    except (Exception, TimeoutException):  # sympy raises nearly anything on odd input
         return False
 
 
@@ -85,10 +89,7 @@ def _equal(first: Any, second: Any, rounded: bool) -> bool:
     lazy = (sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit, sympy.Derivative)
     first, second = (one.doit() if one.has(*lazy) else one for one in (first, second))
     variables = sorted(first.free_symbols | second.free_symbols, key=str)
-    if not variables:
-        verdict = _same_number(first, second, rounded)
-    else:
-        verdict = _same_function(first, second, variables)
+    verdict = _same_function(first, second, variables) if variables else _same_number(first, second, rounded)
     return _by_math_verify(first, second) if verdict is None else verdict
 
 
@@ -250,7 +251,9 @@ def same_relation(a: Any, b: Any, sign: str, c: Any, d: Any, other_sign: str) ->
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return bool(timeout(_SECONDS)(_same_relation)(a, b, sign, c, d, other_sign))
-    except (Exception, TimeoutException):
+    except (NameError, ImportError):
+        raise
+    except (Exception, TimeoutException):  # sympy raises nearly anything on odd input
         return False
 
 

@@ -7,10 +7,13 @@ anything gives none.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from llm.grading.notation import UnreadableError, closing
 
 TAIL = 4000  # characters of a response without a mark that are searched
+
+_LONG = 80  # characters of what "answer:" begins a derivation with
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?:\{|(\w+))")
 _BETWEEN = re.compile(
@@ -19,17 +22,22 @@ _BETWEEN = re.compile(
 _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S[^\n]*)$", re.MULTILINE)
-_HEADING = re.compile(r"(?:\**(?:Step|Part|Case|Solution|Explanation|Example|Conclusion|Verification)\b|\d+[.)]\s+\S|[^\n]*:\**$)")
+_HEADING = re.compile(
+    r"(?:\**(?:Step|Part|Case|Solution|Explanation|Example|Conclusion|Verification)\b|\d+[.)]\s+\S|[^\n]*:\**$)"
+)
 _SAYS = re.compile(
-    r"^[ \t]*(?:A|Ans)[ \t]*:[ \t]*|(?:final\s+|correct\s+)?answer\b(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here|choice|option))?[*_\s]*"
+    r"^[ \t]*(?:A|Ans)[ \t]*:[ \t]*|\b(?:correct|right|best)\s+(?:option|choice|letter)\s+is\s*:?\s*"
+    r"|(?:final\s+|correct\s+)?answer\b"
+    r"(?:\s+(?:to\s+(?:the|this)\s+(?:question|problem)|here|choice|option))?[*_\s]*"
     r"(?:(?:is|are|would\s+be|will\s+be|must\s+be)\b\s*:?|:|=)[*_\s]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _NEXT = re.compile(r"\n\s*(?:Question|Problem|Q|Human|User)\s*:", re.IGNORECASE)
 _MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$([^$\n]+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _JOINED = re.compile(r"\s*(?:,|;|and|or|,\s*and|,\s*or)?\s*")
+_LISTING = re.compile(r"\s*(?:,\s*(?:and|or)?|and|or)\s*")
 _ASIDE = re.compile(
-    r"\s*\((?:see|from|step|note|cf|by|as|since|because|using|eq|equation|check|where|rounded|per|ref|which|i\.e\.|e\.g\.)\b[^()]*\)",
+    r"\s*\((?:see|or|he|she|it|they|not|this|from|step|note|cf|by|as|since|because|using|eq|equation|check|where|rounded|per|ref|which|i\.e\.|e\.g\.)\b[^()]*\)",
     re.IGNORECASE,
 )
 _BROKEN_OFF = re.compile(
@@ -37,9 +45,15 @@ _BROKEN_OFF = re.compile(
     r"|with|for|we|he|she|they|it|that|this|in|by|at|on|from|if|when|next|now|also|each|per|gives|get|equals|have|has))\s*$",
     re.IGNORECASE,
 )
-_PLAIN_END = re.compile(
-    r"(?<![\w.\\{^_])(-?[$€£]?-?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)(?:\s+[0-9]+/[0-9]+|/[0-9]+)?%?)(?![\w{^_])"
+_TERM = (
+    r"(?:-?[$€£]?-?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+)(?:\s+[0-9]+/[0-9]+)?[a-zA-Z]?|[b-zB-HJ-Z])"
+    r"(?![a-zA-Z0-9{_])"
 )
+_PLAIN = re.compile(
+    rf"(?<![\w.\\{{^_])(?:[(\[{{][^()\[\]{{}}]*[0-9][^()\[\]{{}}]*,[^()\[\]{{}}]*[)\]}}]"
+    rf"|{_TERM}(?:\s*(?:\*\*|[-+*/^=\u00d7\u00b7])\s*{_TERM})*%?)"
+)
+_PROSE = re.compile(r"(?<![\\A-Za-z{])(?:[A-Za-z]{3,}|is|of|it|to|so|in|by|we|at|he)(?![A-Za-z])", re.IGNORECASE)
 
 
 def last_box(text: str) -> str | None:
@@ -80,7 +94,10 @@ def final_answers(text: str) -> list[str]:
     boxed = _boxed(text)
     if boxed is not None:
         return [boxed]
-    return [found for found in (marked(text), _last(text[-TAIL:])) if found]
+    said = marked(text)
+    if said and len(said) <= _LONG and re.search(r"[0-9$\\]", said):
+        return [said]
+    return [found for found in (said, _last(text[-TAIL:])) if found]
 
 
 def without_asides(text: str) -> str:
@@ -135,9 +152,21 @@ def _statement(text: str) -> str | None:
             return _listed(text, formulas)
     line = _ASIDE.sub("", line)
     sentence = re.split(r"(?<=[\w)}\]$%*!])[.!?]+\**(?=\s+[A-Z(\"\\]|\s*$)|(?<=\d)[.!?](?=\s)", line, maxsplit=1)[0]
-    sentence = re.split(r"\s+(?:because|since|as|where|which|so|when|and (?:the|it|so|that))\s", sentence, maxsplit=1)[0]
-    sentence = re.sub(r"^(?:approximately|about|just|simply|therefore|equal to|option|choice)\s+", "", sentence.strip(), flags=re.IGNORECASE)
-    sentence = sentence.strip(" *_`\"")
+    sentence = re.split(r"\s+(?:because|since|as|where|which|so|when|and (?:the|it|so|that))\s", sentence, maxsplit=1)[
+        0
+    ]
+    sentence = re.sub(
+        r"^(?:approximately|about|just|simply|therefore|equal to|option|choice)\s+",
+        "",
+        sentence.strip(),
+        flags=re.IGNORECASE,
+    )
+    counted = re.match(
+        r"(-?[$€£]?[0-9][0-9,./]*%?(?:\s+[A-Za-z]+){0,4}),\s+(?!(?:and|or)\b)(?=.*[A-Za-z]{3})", sentence
+    )
+    if counted:  # "18 apples, 3 more than before"
+        sentence = counted.group(1)
+    sentence = sentence.strip(' *_`"')
     return sentence or None
 
 
@@ -145,7 +174,7 @@ def _listed(text: str, formulas: list[re.Match[str]]) -> str:
     """The first formula and those that "and", "or" and commas list with it."""
     end = formulas[0].end()
     said = [_inside(formulas[0])]
-    for before, after in zip(formulas, formulas[1:], strict=False):
+    for before, after in pairwise(formulas):
         between = text[before.end() : after.start()]
         if not between.strip() or not _JOINED.fullmatch(between):
             break
@@ -165,12 +194,12 @@ def _last(text: str) -> str | None:
     if not whole:
         return None
     lines = [line for line in whole.splitlines() if line.strip()]
-    if len(lines) == 1 and not re.search(r"(?<![\\A-Za-z{])[A-Za-z]{3,}", lines[0]) and not _MATH.search(lines[0]):
+    if len(lines) == 1 and not _PROSE.search(lines[0]) and not _MATH.search(lines[0]):
         return None if _BROKEN_OFF.search(whole) else _ASIDE.sub("", whole)
     whole = _ASIDE.sub("", whole)
     formulas = list(_MATH.finditer(whole))
     masked = _MATH.sub(lambda m: " " * len(m.group()), whole)
-    numbers = list(_PLAIN_END.finditer(masked))
+    numbers = [match for match in _PLAIN.finditer(masked) if re.search("[0-9]", match.group())]
     if not formulas and not numbers:
         return whole if len(lines) == 1 and len(whole) <= 80 else None
     end = max([m.end() for m in formulas[-1:]] + [m.end() for m in numbers[-1:]])
@@ -178,15 +207,22 @@ def _last(text: str) -> str | None:
         return None
     if formulas and (not numbers or formulas[-1].end() > numbers[-1].end()):
         first = len(formulas) - 1
-        while first and whole[formulas[first - 1].end() : formulas[first].start()].strip() and _JOINED.fullmatch(
-            whole[formulas[first - 1].end() : formulas[first].start()]
+        while (
+            first
+            and whole[formulas[first - 1].end() : formulas[first].start()].strip()
+            and _JOINED.fullmatch(whole[formulas[first - 1].end() : formulas[first].start()])
         ):
             first -= 1
         return _listed(whole, formulas[first:])
     line = whole[whole.rfind("\n", 0, numbers[-1].start()) + 1 :].split("\n", 1)[0].strip()
-    if not re.search(r"(?<![\\A-Za-z{])[A-Za-z]{3,}", line) and not _MATH.search(line):
+    if not _PROSE.search(line) and not _MATH.search(line):
         return line
-    return numbers[-1].group(1)
+    first = len(numbers) - 1
+    while first and _LISTING.fullmatch(masked[numbers[first - 1].end() : numbers[first].start()]):
+        first -= 1
+    if not re.search(r"\b(?:and|or)\b", masked[numbers[first].end() : numbers[-1].start()]):
+        first = len(numbers) - 1  # "in 2003, 5 came" is no list
+    return whole[numbers[first].start() : numbers[-1].end()]
 
 
 def _breaks_off(text: str, end: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+_RAISED = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
 _CHARACTERS = {
     "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{MULTIPLICATION SIGN}": r"\times ", "\N{DOT OPERATOR}": r"\cdot ",
     "\N{MIDDLE DOT}": r"\cdot ", "\N{DIVISION SIGN}": r"\div ", "\N{GREEK SMALL LETTER PI}": r"\pi ",
@@ -17,11 +18,12 @@ _CHARACTERS = {
     "\N{PLUS-MINUS SIGN}": r"\pm ", "\N{GREEK SMALL LETTER THETA}": r"\theta ", "\N{ALMOST EQUAL TO}": r"\approx ",
     "\N{DOUBLE-STRUCK CAPITAL R}": r"\mathbb{R}", "\N{HORIZONTAL ELLIPSIS}": r"\ldots ", "\N{RATIO}": ":",
     "\N{RIGHT SINGLE QUOTATION MARK}": "'", "\N{NO-BREAK SPACE}": " ", "\N{THIN SPACE}": " ",
-    "\N{NARROW NO-BREAK SPACE}": " ", "\N{FRACTION SLASH}": "/", "\N{LATIN CAPITAL LETTER O WITH STROKE}": r"\emptyset ",
+    "\N{NARROW NO-BREAK SPACE}": " ", "\N{FRACTION SLASH}": "/",
+    "\N{LATIN CAPITAL LETTER O WITH STROKE}": r"\emptyset ",
     "\N{VULGAR FRACTION ONE HALF}": r"\frac{1}{2}", "\N{VULGAR FRACTION ONE QUARTER}": r"\frac{1}{4}",
     "\N{VULGAR FRACTION THREE QUARTERS}": r"\frac{3}{4}", "\N{VULGAR FRACTION ONE THIRD}": r"\frac{1}{3}",
     "\N{VULGAR FRACTION TWO THIRDS}": r"\frac{2}{3}",
-    **{c: f"^{{{d}}}" for c, d in zip("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079", "0123456789", strict=True)},
+    **{c: f"^{{{d}}}" for c, d in zip(_RAISED, "0123456789", strict=True)},
     **{chr(0x2080 + d): f"_{{{d}}}" for d in range(10)},
 }  # fmt: skip
 _TABLE = str.maketrans(_CHARACTERS)
@@ -41,7 +43,7 @@ _NAMES = {
     "rvert": "|", "vert": "|", "colon": ":", "mid": "|", "backslash": "setminus", "smallsetminus": "setminus",
     "degree": "degree", "lparen": "(", "rparen": ")", "ast": "*", "land": "and", "lor": "or", "wedge": "wedge",
     "simeq": "approx", "doteq": "approx", "R": "mathbb{R}", "gt": ">", "lt": "<", "euro": "$", "pounds": "$",
-    "textdollar": "$", "textbackslash": "setminus", "arctg": "arctan", "tg": "tan", "ctg": "cot", "emptyset": "emptyset",
+    "textdollar": "$", "textbackslash": "setminus", "arctg": "arctan", "tg": "tan", "ctg": "cot",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _TEXT = re.compile(
@@ -51,13 +53,35 @@ _TEXT = re.compile(
 _LETTER = re.compile(r"\\(?:text(?:bf|it|rm|sf)?|math(?:rm|bf|it|sf)|rm|bf)\s*([A-Za-z0-9])(?![A-Za-z0-9])")
 _OLD_FONT = re.compile(r"\{\s*\\(?:rm|bf|it|sf)\s+([^{}]*)\}")
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp max min gcd lcm det".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "log",
+        "ln",
+        "lg",
+        "exp",
+        "max",
+        "min",
+        "gcd",
+        "lcm",
+        "det",
+    ]
 )
 _ALSO_UNITS = ("min", "max", "sec")
 _LETTER_UNITS = tuple("mgshLNJWVKF")
 _BARE = re.compile(r"(?<![a-zA-Z\\{])(sqrt|pi|infinity|inf|oo|sin|cos|tan|arctan|log|ln|exp|theta)(?![a-zA-Z}])")
 _BARE_PI = re.compile(r"(?<=[0-9)])(pi|sqrt)(?![a-zA-Z])")
-_ARGUMENTS = {"frac": 2, "binom": 2, "sqrt": 1}
+_ARGUMENTS = {"frac": 2, "binom": 2, "sqrt": 1, "pmod": 1}
 _POWER_OF_TEN = re.compile(r"(?<![\w.])([0-9]+(?:\.[0-9]+)?)[eE]([-+]?[0-9]{1,4})(?![\w.])")
 _JOIN = "\N{INVISIBLE SEPARATOR}"  # between the digits of what may be one number
 _THOUSANDS = re.compile(f"(?<![\\d.{_JOIN}])[0-9]{{1,3}}(?:{_JOIN}[0-9]{{3}})+(?![\\d{_JOIN}])")
@@ -80,6 +104,7 @@ def plain(text: str) -> str:
     text = re.sub(r"√\s*(\(?)", lambda m: "\\sqrt" + (m.group(1) or " "), text)
     text = text.translate(_TABLE)
     text = re.sub(r"\s+", " ", text)
+    text = re.sub(r"(^|=)\s*\+-|\+/-", r"\1\\pm ", text)
     text = re.sub(r"\{\s*,\s*\}", ",\\!", text)
     text = re.sub(r"\{\s*([:.])\s*\}", r"\1", text)
     text = re.sub(r"(?<=[0-9]),?\\!\s*(?=[0-9])", _JOIN, text)
@@ -119,7 +144,7 @@ def _untext(match: re.Match[str]) -> str:
         return "\\text{" + inside + "}"
     if len(inside) == 1 or re.fullmatch(r"[-+0-9.,/:%$() ]*", inside):
         return f" {inside} " if inside else " "
-    if re.fullmatch(r"\([A-Z]\)", inside):
+    if re.fullmatch(r"\(?[A-Z][).]|[A-J](?:,? ?[A-J])*", inside):
         return inside
     return "\\text{" + " ".join(inside.split()) + "}"
 

@@ -1,4 +1,4 @@
-"""The parts of an answer: items of a list, a pair of brackets, the two sides of a relation, the unit behind a number."""
+"""The parts of an answer: items of a list, a pair of brackets, the sides of a relation, the unit behind a number."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def relation(text: str) -> Relation:
 
 
 def bracketed(text: str) -> tuple[str, str, str] | None:
-    r"""Opening, inside and closing of a text that is one pair of brackets: ``(1,2]``, ``\{1,2\}``, ``\langle 1,2\rangle``."""
+    r"""Opening, inside and closing of a text that is one pair of brackets: ``(1,2]``, ``\{1,2\}``."""
     for start, end, kind in (("\\{", "\\}", "{}"), ("\\langle", "\\rangle", "()")):
         if text.startswith(start) and text.endswith(end) and len(text) >= len(start) + len(end):
             inside = text[len(start) : -len(end)]
@@ -121,8 +121,10 @@ def _is_balanced(text: str) -> bool:
 def is_name(text: str) -> bool:
     r"""Whether a side of an equation only names what follows: ``x``, ``f(x)``, ``\text{Area}``, ``A\cap B``."""
     bare = re.sub(r"\\text\{[^{}]*\}|\\[a-zA-Z]+|_\{[^{}]*\}|_.", "", text)
-    if re.search(r"\\(?:sqrt|pi|infty|log|ln|sin|cos|tan|cdot|times|sum|int|lim|binom|pm)(?![a-zA-Z])", text):
+    if re.search(r"\\(?:sqrt|pi|infty|log|ln|sin|cos|tan|cdot|times|sum|int|lim|binom|pm|max|min)(?![a-zA-Z])", text):
         return False
+    if "\\text" in text:
+        return bool(re.fullmatch(r"(?:\\text\{[^{}]*\}\s*)+[A-Z]{0,4}", text))
     if re.match(r"\\frac\{d", text):
         return bool(re.fullmatch(r"\\frac\{d\^?\{?2?\}?[a-zA-Z]\}\{d[a-zA-Z](\^\{2\})?\}", text))
     letters = bool(re.search(r"[A-Za-z]", text)) and "\\frac" not in text
@@ -130,12 +132,16 @@ def is_name(text: str) -> bool:
 
 
 def split_unit(text: str) -> tuple[str, str]:
-    r"""The text without the unit behind it, and the unit: ``15\text{ cm}^{2}``, ``18 apples per day``, ``45^{\circ}``."""
+    r"""The text without the unit behind it, and the unit: ``15\text{ cm}^{2}``, ``18 apples per day``."""
     unit = ""
     match = re.match(r"(.*?)\s*\^\{\\circ\}\s*(?:\\text\{)?([CF]?)\}?$", text, re.DOTALL)
     if match and match.group(1) and not re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])", text):
         return match.group(1), "degree" + match.group(2)
-    text = re.sub(r"(?<=[0-9])\s*(?:\^\{\s*(?:\\text\{)?(?:st|nd|rd|th)\}?\s*\}|(?:st|nd|rd|th)|\\text\{(?:st|nd|rd|th)\})$", "", text)
+    text = re.sub(
+        r"(?<=[0-9])\s*(?:\^\{\s*(?:\\text\{)?(?:st|nd|rd|th)\}?\s*\}|(?:st|nd|rd|th)|\\text\{(?:st|nd|rd|th)\})$",
+        "",
+        text,
+    )
     match = _WORD_UNIT.fullmatch(text)
     if match and _is_value(match.group("core")) and not _says_more(match.group("unit")):
         text, unit = match.group("core").strip(), match.group("unit").strip()
@@ -150,13 +156,40 @@ def _is_value(core: str) -> bool:
     return bool(core) and not re.search(r"[A-Za-z]{3,}", bare) and "\\text" not in core
 
 
-_MORE = frozenset("if for when where otherwise with such that let not is are to from no none only infinitely or and but maybe perhaps".split())
+_MORE = frozenset(
+    [
+        "if",
+        "for",
+        "when",
+        "where",
+        "otherwise",
+        "with",
+        "such",
+        "that",
+        "let",
+        "not",
+        "is",
+        "are",
+        "to",
+        "from",
+        "no",
+        "none",
+        "only",
+        "infinitely",
+        "or",
+        "and",
+        "but",
+        "maybe",
+        "perhaps",
+    ]
+)
 
 
 def _says_more(unit: str) -> bool:
     """Whether words are no unit but a condition, or another answer."""
     return any(word in _MORE for word in re.findall(r"[a-z]+", unit)) or bool(
-        set(re.findall(r"[a-zA-Z]+", re.sub(r"\\text", "", unit))) & (FUNCTIONS - {"min", "max", "sec"} | {"i", "pi", "sqrt"})
+        set(re.findall(r"[a-zA-Z]+", re.sub(r"\\text", "", unit)))
+        & (FUNCTIONS - {"min", "max", "sec"} | {"i", "pi", "sqrt"})
     )
 
 
@@ -164,7 +197,8 @@ def _canonical_unit(unit: str) -> str:
     """The same text for the same unit of measurement; empty for things that are counted, and for none."""
     unit = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", unit)
     square = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
-    parts, power, below = [], "", False
+    parts: list[str] = []
+    power, below = "", False
     for word in re.findall(r"[A-Za-z]+|\^\{?-?[0-9]\}?|/", unit):
         if word in square:
             power = square[word]

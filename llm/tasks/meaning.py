@@ -1,4 +1,4 @@
-"""Whether a response means the same as an answer, from any thread: the answer that it gives is compared with the right one.
+"""Whether the answer that a response gives means the same as the right one, asked from any thread.
 
 math-verify limits its time by signals, which reach a main thread only. Other threads are served by one helper process,
 this module run as a program, in whose main thread the limits hold.

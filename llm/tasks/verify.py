@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from cerolab.errors import InvalidValueError
 from llm.grading.answers import canonical
-from llm.grading.answers import number as written_number
 from llm.grading.final_answer import final_answers, last_box, without_asides
+from llm.grading.numbers import number as written_number
 from llm.tasks.base import Question
 from llm.tasks.meaning import is_mathematical, means
 
@@ -27,7 +27,9 @@ _NUMBER = re.compile(
     r"(?:/[0-9]+)?"
 )
 
-_MARK = re.compile(r"\\(?:boxed|fbox)|####|</think|<answer>|\banswer\b|^[ \t]*(?:A|Ans)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_MARK = re.compile(
+    r"\\(?:boxed|fbox)|####|</think|<answer>|\banswer\b|^[ \t]*(?:A|Ans)[ \t]*:", re.IGNORECASE | re.MULTILINE
+)
 _FORMULA = re.compile(r"[\\^_*+/()=<>]|[0-9]\s*[a-zA-Z]\b|(?<![\s])-|-(?=\s)")
 
 
@@ -38,7 +40,7 @@ def exact(text: str, question: Question) -> float:
 
 
 def final_number(text: str, question: Question) -> float:
-    """1 when the number that a response gives as its answer equals the answer: "The answer is 1,200." is right for 1200.
+    """1 when the number that a response gives equals the answer: "The answer is 1,200." is right for 1200.
 
     It stands in the last box; without one after "####" or "answer is", and else it is the last number.
 

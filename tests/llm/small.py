@@ -83,7 +83,7 @@ def order_of_uniform(problem_given=None) -> list[int]:
 def allocated(folder, allocator=None, method="uniform", problem_given=None, model=None, reward=digits, **given):
     """A trainer with its own keyword arguments taken out of ``given``; the rest are settings of TRL."""
     names = ("on_round", "on_bad_reward", "skip_zero_advantage", "advantage_clip", "feedback_reward", "peft_config",
-             "callbacks", "reward_seconds", "eval_dataset")  # fmt: skip
+             "callbacks", "reward_seconds", "feedback_map", "reward_processing_classes", "eval_dataset")  # fmt: skip
     own = {name: given.pop(name) for name in names if name in given}
     allocator = allocator or make(method, problem(**(problem_given or {})), seed=0)
     trainer = AllocatedGRPOTrainer(

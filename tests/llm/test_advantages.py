@@ -126,6 +126,57 @@ def test_a_group_of_one_and_ungraded_responses_get_none():
     assert flat.tolist() == [True, False, False, False]
 
 
+def noise(value, count=8):
+    """The same reward, off by at most one of float32's steps."""
+    number = torch.tensor(value)
+    steps = [torch.nextafter(number, torch.tensor(way)) for way in (-torch.inf, torch.inf)]
+    return [[float(number)], [float(steps[0])], [float(steps[1])], *[[float(number)]] * (count - 3)]
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("value", [0.1, 10.1, -1 / 3, 12345.678, 1e-6, 3e20, 0.0])
+def test_rewards_that_differ_by_rounding_only_teach_nothing(scaling, aggregation, value):
+    mixed = [[value], [value + abs(value) * 1e-3 + 1e-3]] * 4
+    third = [[value], [value + 0.1 + 0.2 - 0.3], *[[value]] * 6]  # 6e-17 more
+    for rows in ([[value]] * 8, noise(value), [*noise(value)[:7], [None]], third):
+        advantages, flat = fast([*rows, *mixed], [1.0], [0] * 8 + [1] * 8, scaling, aggregation)
+        assert advantages[:8].tolist() == [0.0] * 8
+        assert (advantages[8:] != 0).all()
+        assert flat.tolist() == [True] * 8 + [False] * 8
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize(
+    ("weights", "rows"),
+    [
+        ([0.1, 0.2, 0.3], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+        ([0.1, 0.7, 0.8], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+        ([0.1, 0.6, 0.3], [[1.0, 0.0, 2.0], [1.0, 1.0, 0.0]]),
+        ([1.0, -1.0], [[1000.1, 1000.0], [0.1, 0.0]]),
+    ],
+)
+def test_weights_that_sum_to_the_same_in_two_ways_teach_nothing(scaling, weights, rows):
+    advantages, flat = fast(rows * 4, weights, [0] * 8, scaling, "sum_then_normalize")
+    assert advantages.tolist() == [0.0] * 8
+    assert flat.all()
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("value", [0.1, 10.1, -1 / 3, 12345.678])
+def test_a_difference_that_is_more_than_rounding_teaches(scaling, value):
+    advantages, flat = fast([[value], [value * (1 + 1e-6)]] * 4, [1.0], [0] * 8, scaling, "sum_then_normalize")
+    assert (advantages != 0).all()
+    assert not flat.any() or abs(value) < 1  # TRL calls a deviation below 1e-8 none in its log
+
+
+def test_columns_whose_scores_cancel_teach_nothing():
+    rows = [[0.1 * i, 0.7 - 0.1 * i] for i in range(8)] + [[float(i % 3), 0.5] for i in range(8)]
+    advantages, _ = fast(rows, [1.0, 1.0], [0] * 8 + [1] * 8, "group", "normalize_then_sum")
+    assert advantages[:8].tolist() == [0.0] * 8
+    assert advantages[8:].abs().max() > 0.5
+
+
 def test_a_function_that_does_not_apply_is_left_out_of_the_sum():
     rewards = torch.tensor([[1.0, math.nan], [math.nan, math.nan], [1.0, 3.0]])
     combined = combined_reward(rewards, torch.tensor([1.0, 2.0]))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.functional import pad
 
 from llm.batches import deal, join, pick, trim
 
@@ -86,17 +87,45 @@ def test_pick_and_trim_keep_the_rows_asked_for(waves, data):
             assert found[1:] == ([], [], 0.0)
             assert found[0]
     true = [whole[place] for place in index if place >= 0]
-    assert small["completion_ids"].size(1) == max([len(row[1]) for row in true], default=1)
+    longest = max([len(row[1]) for row in true], default=0)
+    assert small["completion_ids"].size(1) == min(max(longest, 2), rows["completion_ids"].size(1))
     assert bool(small["prompt_mask"][:, 0].any())
     for key, value in before.items():
         assert torch.equal(rows[key], value), key
+
+
+@given(waves=WAVES, multiple=st.sampled_from([1, 2, 4, 8]), data=st.data())
+def test_widths_that_were_multiples_stay_multiples(waves, multiple, data):
+    made = []
+    for rows in map(wave_of, waves):  # padded as TRL does for pad_to_multiple_of
+        for key, value in rows.items():
+            if value.dim() == 2:
+                more, fill = -value.size(1) % multiple, PAD if key.endswith("ids") else 0
+                rows[key] = pad(value, (more, 0) if key.startswith("prompt") else (0, more), value=fill)
+        made.append(rows)
+    rows = join(made, PAD)
+    index = data.draw(st.lists(st.integers(-1, len(rows["advantages"]) - 1), min_size=1, max_size=8))
+    loose, small = (trim(pick(rows, torch.tensor(index)), given) for given in (None, multiple))
+    assert content(small) == content(loose)
+    for key in ("prompt_ids", "completion_ids", "old_per_token_logps", "completion_mask"):
+        least = loose[key].size(1)
+        assert small[key].size(1) == -(-least // multiple) * multiple
+
+
+def test_a_column_a_row_stays_one_where_a_wave_has_responses_of_one_token():
+    """As the ratio of a whole sequence, beside the wave of a process that had fillers only."""
+    waves = [wave_of([([1], [2, 3, 4])]), wave_of([([1], [5]), ([6], [7])])]
+    for wave in waves:
+        wave["importance_sampling_ratio"] = torch.full((len(wave["advantages"]), 1), 0.5)
+    assert join(waves, PAD)["importance_sampling_ratio"].tolist() == [[0.5]] * 3
+    assert join(waves, PAD)["old_per_token_logps"].shape == (3, 3)
 
 
 def test_trim_leaves_what_is_no_column_alone():
     rows = {**wave_of([([1], [2, 3]), ([4], [5])]), "advantages": torch.ones(2)}
     rows["completion_mask"][:] = 0
     small = trim(rows)
-    assert small["completion_ids"].tolist() == [[2], [5]]
+    assert small["completion_ids"].tolist() == [[2, 3], [5, PAD]]  # all that there is
     assert small["advantages"].tolist() == [1, 1]
     assert small["num_items_in_batch"].item() == 5
 

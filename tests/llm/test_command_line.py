@@ -174,22 +174,22 @@ def test_the_plan_of_the_tiny_model(command):
     assert "tiny, 0.8 M parameters" in text
     assert "rounds │ 60, " in text
     assert re.search(r"responses │ [\d,]+ of up to 7 tokens", text)
-    assert re.search(r"memory │ about \d+ MiB for weights, gradients and AdamW", text)
+    assert re.search(r"memory │ about \d+\.\d MiB a process, fits in [\d.]+ GiB of ", text)
 
 
 def test_a_plan_for_a_model_and_data_that_are_not_here_fetches_nothing(tmp_path):
     """A process of its own: whether the hub is asked is decided when its client is imported."""
     environment = {**os.environ, "COLUMNS": "400", "HF_HOME": str(tmp_path), "CEROLAB_CACHE": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "llm.train", "--preset", "paper-7b", "--dry-run"],
+        [sys.executable, "-m", "llm.train", "--preset", "paper-7b", "--dry-run", "--gpu-memory", "80"],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
-    assert "Qwen/Qwen2.5-7B-Instruct, not here, about 7,000 M parameters by its name" in text
+    assert "Qwen/Qwen2.5-7B-Instruct, not here, 7,615.6 M parameters, float32" in text
     assert "8,960 prompts of dapo_math(BytedTsinghua-SIA/DAPO-Math-17k), not here" in text
     assert "responses │ 256,000 of up to 2,048 tokens" in text
-    assert "memory │ about 52.2 GiB" in text
+    assert "memory │ about 150.9 GiB a process, does not fit in 80.0 GiB of the GPU: weights 28.4" in text
     assert "Retrying" not in done.stderr
 
 

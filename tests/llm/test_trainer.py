@@ -109,9 +109,8 @@ def test_the_order_of_groups_in_a_round_changes_nothing(tmp_path):
         trainer.current_gradient_accumulation_steps = 1
         (batch,) = trainer._round()
         if shuffled:
-            scalars = {key: value for key, value in batch.items() if value.dim() == 0}
-            rows = {key: value for key, value in batch.items() if value.dim()}
-            batch = {**pick(rows, torch.randperm(len(rows["advantages"]))), **scalars}
+            rows = {key: value for key, value in batch.items() if value.dim() and key != "clip_sizes"}
+            batch |= pick(rows, torch.randperm(len(rows["advantages"])))
         trainer.model.zero_grad()
         trainer.compute_loss(trainer.model, batch).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.parameters()]))
@@ -251,6 +250,9 @@ def test_a_checkpoint_of_another_run_is_refused_and_changes_nothing(tmp_path):
     assert checkpoint.latest(tmp_path / "a").name == "checkpoint-20"
 
 
+ODD = {"nan": float("nan"), "text": "good", "digits": "1.0", "huge": 1e39}
+
+
 def failing(kind):
     calls = []
 
@@ -262,8 +264,8 @@ def failing(kind):
             raise OSError("the verifier is down")
         if kind == "short":
             return digits(completions)[:-1]
-        if kind == "nan":
-            return [float("nan"), *digits(completions)[1:]]
+        if kind in ODD:
+            return [ODD[kind], *digits(completions)[1:]]
         return [None, *digits(completions)[1:]]
 
     return judge
@@ -275,6 +277,9 @@ def failing(kind):
         ("raises", "judge.*the verifier is down"),
         ("short", "31 rewards for 32"),
         ("nan", "nan"),
+        ("text", "'judge' graded 1 completions with no finite number but 'good'"),
+        ("digits", "no finite number but '1.0'"),
+        ("huge", r"no finite number but 1e\+39"),
         ("none", "train_dataset"),
     ],
 )
@@ -284,7 +289,7 @@ def test_a_reward_function_that_fails_is_an_error(tmp_path, kind, words):
         run(trainer)
 
 
-@pytest.mark.parametrize(("kind", "ungraded"), [("raises", 32), ("short", 32), ("nan", 1), ("none", 1)])
+@pytest.mark.parametrize(("kind", "ungraded"), [("raises", 32), ("short", 32), ("nan", 1), ("text", 1), ("none", 1)])
 def test_or_a_counted_skip_and_never_a_silent_zero(tmp_path, kind, ungraded, caplog):
     views = []
     trainer = allocated(tmp_path, method="cero", reward=failing(kind), on_bad_reward="skip", on_round=views.append)
@@ -308,10 +313,14 @@ def test_graded_rewards_reach_the_allocator(tmp_path):
     assert views[0].waves[0].feedback.reward_sq_sum is not None
 
 
-def test_a_reward_outside_the_unit_interval_is_refused_by_name(tmp_path):
-    trainer = allocated(tmp_path, method="cero", reward=lambda completions, **_: [2.0] * len(completions))
-    with pytest.raises(CerolabError, match=r"rewards must lie in \[0, 1\]"):
+def test_a_reward_outside_the_unit_interval_is_refused_by_name_where_that_is_asked_for(tmp_path):
+    trainer = allocated(
+        tmp_path, method="cero", reward=[lambda completions, **_: [2.0] * len(completions), digits], feedback_map="none"
+    )
+    with pytest.raises(CerolabError, match=r"outside \[0, 1\].*feedback_reward='digits' \(of <lambda>, digits\)"):
         run(trainer)
+    with pytest.raises(CerolabError, match="none, range, rank"):
+        allocated(tmp_path, feedback_map="scale")
 
 
 def test_the_allocator_can_learn_from_one_of_several_reward_functions(tmp_path):

@@ -103,7 +103,8 @@ class WithEngine(Scripted):
     """vLLM in the process, which has odd log-probabilities."""
 
     def __init__(self, *given, **named):
-        with patch.object(grpo_trainer, "VLLMGeneration", lambda **_: SimpleNamespace(generate=self.answer)):
+        engine = SimpleNamespace(generate=self.answer, mode="colocate", enable_sleep_mode=False)
+        with patch.object(grpo_trainer, "VLLMGeneration", lambda **_: engine):
             super().__init__(*given, **named)
         self.vllm_generation.sync_weights = lambda: None
 
@@ -129,9 +130,15 @@ def sometimes_none(completions, **_):
     ]
 
 
+def lengths(completions, **_):
+    """No probabilities: the range is found as they come."""
+    return [-3.0 * len(text) for text in completions]
+
+
 # Sizes of the problem, then what else is asked for. Rows do not divide evenly where g is odd.
 UNEVEN = {"responses_per_unit": 3, "max_units": 2, "capacity": 7, "budget": 63, "num_rounds": 10}
 EVEN = {"max_units": 2, "capacity": 8, "budget": 63, "num_rounds": 10}
+SHORT = UNEVEN | {"budget": 28, "num_rounds": 4}
 SINGLE = {"responses_per_unit": 1, "max_units": 3, "capacity": 8, "budget": 56, "num_rounds": 7}
 SCENARIOS = {
     "cero, grpo, even": ("cero", EVEN, {"loss_type": "grpo"}),
@@ -144,13 +151,9 @@ SCENARIOS = {
     ),
     "cero, dapo, uneven, micro-batches": ("cero", UNEVEN, {"loss_type": "dapo", "micro_batches": 3}),
     "cero, grpo, uneven, micro-batches": ("cero", UNEVEN, {"loss_type": "grpo", "micro_batches": 3}),
-    "cero, grpo, several updates": (
-        "cero",
-        UNEVEN,
-        {"loss_type": "grpo", "num_iterations": 2, "epsilon": 0.001, "micro_batches": 2},
-    ),
     "cero, grpo, all rows": ("cero", UNEVEN, {"loss_type": "grpo", "skip_zero_advantage": False}),
     "uniform, dapo, ungraded": ("uniform", UNEVEN, {"loss_type": "dapo", "reward": sometimes_none}),
+    "cero, dapo, uneven, lengths": ("cero", UNEVEN, {"loss_type": "dapo", "reward": lengths}),
     "scheduled, grpo": ("scheduled", SINGLE, {"loss_type": "grpo"}),
     "scheduled, dapo": ("scheduled", SINGLE, {"loss_type": "dapo", "micro_batches": 3}),
     "scheduled, fillers are never graded": ("scheduled", SINGLE, {"trainer": Wordy, "reward": no_fillers}),
@@ -160,9 +163,23 @@ SCENARIOS = {
         {"trainer": Wordy, "reward": no_fillers, "on_bad_reward": "error"},
     ),
     "scheduled, vllm": ("scheduled", SINGLE, {"trainer": WithEngine, "use_vllm": True}),
+    "cero, vllm, all rows": (
+        "cero",
+        SHORT,
+        {"trainer": WithEngine, "use_vllm": True, "skip_zero_advantage": False, "num_iterations": 2},
+    ),
+    "cero, two iterations": (
+        "cero",
+        SHORT,
+        {"loss_type": "grpo", "num_iterations": 2, "epsilon": 0.001, "micro_batches": 2},  # some are clipped
+    ),
+    "cero, two steps": ("cero", SHORT, {"loss_type": "dapo", "micro_batches": 2, "steps_per_generation": 4}),
+    **{
+        f"cero, {loss}": ("cero", SHORT, {"loss_type": loss}) for loss in ("dr_grpo", "sapo", "luspo", "cispo", "vespo")
+    },
 }
 RESUMED = ("cero, dapo, uneven", "cero, dapo, adamw")
-SHARES = ("step_time", "loss", "entropy", "trained_rows", "profiling")  # what is of a process, or of a micro-batch
+SHARES = ("step_time", "loss", "profiling")  # what is of a process, or of a micro-batch
 TABLES = ("prompt", "completion", "advantages")
 
 
@@ -177,7 +194,7 @@ def trainer_of(scenario, folder, rounds):
     given = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0, "num_generations": 2} | given
     return given.pop("trainer", Scripted)(
         small_model(), given.pop("reward", digits),
-        config(folder, per_device_train_batch_size=36 // processes // micro_batches,
+        config(folder, per_device_train_batch_size=36 // processes // given.get("steps_per_generation", micro_batches),
                gradient_accumulation_steps=micro_batches, **given),
         pool(), allocator=allocator, processing_class=tiny_tokenizer(), on_round=rounds, **own,
     )  # fmt: skip
@@ -193,6 +210,7 @@ def outcome(trainer, rounds):
              for w in view.waves]
             for view in rounds
         ],
+        "map": trainer.feedback_map.state.tolist(),
         "tokens": [view.tokens.tolist() for view in rounds],
         "ledger": {key: np.asarray(value).tolist() for key, value in trainer.ledger.state_dict().items()},
         "allocator": {key: np.asarray(value).tolist() for key, value in trainer.allocator.state_dict().items()},
@@ -289,7 +307,7 @@ def test_two_processes_train_what_one_would(played):
     alone, (first, second), _ = played
     for scenario in SCENARIOS:
         one, two = alone[scenario], first[scenario]
-        for key in ("allocations", "feedback", "tokens", "ledger", "allocator"):
+        for key in ("allocations", "feedback", "tokens", "ledger", "allocator", "map"):
             assert one[key] == two[key], (scenario, key)
         for mine, theirs in zip(one["log"], two["log"], strict=True):
             assert mine.keys() == theirs.keys(), scenario

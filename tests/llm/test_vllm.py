@@ -127,7 +127,8 @@ def build(make_trainer, model_folder, output_dir, engine, max_steps=5, dtype="fl
 
 def differences(trainer):
     """How far the engine's log-probabilities were from the learner's, at each logged step."""
-    values = [entry[STALE] for entry in trainer.state.log_history if STALE in entry]
+    names = STALE, f"trained_rows/{STALE}"  # the latter where rows are left out
+    values = [entry[name] for entry in trainer.state.log_history for name in names if name in entry]
     print(f"\n{type(trainer).__name__} {trainer.args.vllm_mode}: {STALE} " + " ".join(f"{v:.1e}" for v in values))
     return values
 

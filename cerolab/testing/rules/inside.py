@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
+import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 
 _TURNS = ("_pending", "_step", "_open_round")  # what the base class keeps of whose turn it is
+_ORDERS = ("sorted", "max", "min")  # of Python
+_LIBRARIES = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
 _SORTS = ("sort", "argsort", "partition", "argpartition", "argmax", "argmin", "max", "min")
 
 
@@ -59,24 +63,59 @@ def same(one: Any, other: Any) -> bool:
 
 @contextmanager
 def watched(report: Callable[[str], None]) -> Iterator[None]:
-    """Report what within the block orders numbers of which some are nan, by the line that does it."""
-    outer = sys.getprofile()
+    """Report what within the block orders numbers of which some are nan, by the line that does it.
+
+    Seen are NumPy's sorts and extremes, ``np.lexsort``, lists' ``sort`` and Python's ``sorted``, ``max`` and ``min``,
+    with or without a key; not what compares number with number in a loop of its own.
+    """
+    outer, own = sys.getprofile(), {name: getattr(builtins, name) for name in _ORDERS}
+
+    def tell(what: str, frame: FrameType | None) -> None:
+        while frame is not None and frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
+            frame = frame.f_back
+        report(f"{what}() of nan" + (f" at {frame.f_code.co_filename}, line {frame.f_lineno}" if frame else ""))
 
     def look(frame: FrameType, event: str, called: Any) -> None:
-        array = getattr(called, "__self__", None) if event == "c_call" else None
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or called.__name__ not in _SORTS:
-            return
-        if np.isnan(array).any():
-            users = frame
-            while users.f_back is not None and "numpy" in users.f_code.co_filename:
-                users = users.f_back
-            report(f"{called.__name__}() of nan at {users.f_code.co_filename}, line {users.f_lineno}")
+        if event == "call" and frame.f_code.co_name == "lexsort" and "numpy" in frame.f_code.co_filename:
+            if any(map(_has_nan, frame.f_locals["keys"])):  # NumPy asks this of every call, before it sorts
+                tell("lexsort", frame.f_back)
+        elif event == "c_call" and called.__name__ in _SORTS:
+            ordered = getattr(called, "__self__", None)
+            if isinstance(ordered, (np.ndarray, list)) and _has_nan(ordered):
+                tell(called.__name__, frame)
 
+    def looking(name: str) -> Callable[..., Any]:
+        def order(*given: Any, key: Callable[[Any], Any] | None = None, **named: Any) -> Any:
+            frame = sys._getframe(1)
+
+            def looked(value: Any) -> Any:
+                value = value if key is None else key(value)
+                if _has_nan(value):
+                    tell(name, frame)
+                return value
+
+            return own[name](*given, key=looked, **named)
+
+        return order
+
+    for name in _ORDERS:
+        setattr(builtins, name, looking(name))
     sys.setprofile(look)
     try:
         yield
     finally:
         sys.setprofile(outer)
+        for name, function in own.items():
+            setattr(builtins, name, function)
+
+
+def _has_nan(value: Any) -> bool:
+    """Whether a number is nan, or one of an array, a list or a tuple."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind == "f" and bool(np.isnan(value).any())
+    if isinstance(value, (list, tuple)):
+        return any(_has_nan(one) for one in value)
+    return isinstance(value, (float, np.floating)) and bool(value != value)
 
 
 def with_nan(allocator: Any) -> list[str]:
