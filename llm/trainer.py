@@ -525,7 +525,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             count = min(-(-widest // size), accumulation)
             micro_batches += [None] * (accumulation - count)  # first: processes exchange gradients in the last one
             for chunk in deal(index[:widest], count) if count else []:
-                batch = trim(pick(rows, chunk), self.pad_to_multiple_of) | {"clip_sizes": clip_sizes}
+                batch = trim(pick(rows, chunk), self.pad_to_multiple_of)
+                if scores and self._may_skip:
+                    batch["clip_sizes"] = clip_sizes
                 batch["num_items_in_batch"] = torch.tensor(tokens, device=self.accelerator.device)
                 batch["loss_scale"] = torch.tensor(1.0)
                 share = len(chunk) * accumulation * processes / rows_of_step
@@ -580,7 +582,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         for name in ("entropy", "vespo/phi_seq_mean"):  # of rows that were left out nobody knows them
             if name in metrics:
                 metrics[f"trained_rows/{name}"] += metrics.pop(name)
-        if not self._clip_range.known or "old_per_token_logps" not in inputs:  # not logged, or nothing is clipped
+        if not self._clip_range.known or "clip_sizes" not in inputs:  # not logged, or nothing is clipped
             return
         mask_NT = inputs["completion_mask"] * inputs.get("tool_mask", 1)
         log_ratio_NT = self._logps_NT - inputs["old_per_token_logps"]
