@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 
+PROCESSES = 2
 GROUPS, GROUP_SIZE, LONGEST, ROUNDS = 16, 8, 64, 6  # groups a process; tokens of the longest response
 _SENT = {"bytes": 0}
 
 
-def train(folder: str, processes: int) -> dict[str, Any]:
+def train(folder: str) -> dict[str, Any]:
     """Means over rounds of what this process did: forward passes with a gradient, and without one before the update."""
     from datasets import Dataset
     from transformers import PrinterCallback, Qwen3ForCausalLM
@@ -32,7 +33,7 @@ def train(folder: str, processes: int) -> dict[str, Any]:
     from llm.tiny import tiny_config, tiny_tokenizer
     from llm.trainer import AllocatedGRPOTrainer
 
-    groups = GROUPS * processes
+    groups = GROUPS * PROCESSES
     problem = AllocationProblem(num_prompts=groups * ROUNDS, num_rounds=ROUNDS, budget=groups * ROUNDS,
                                 capacity=groups, responses_per_unit=GROUP_SIZE)  # fmt: skip
     torch.manual_seed(0)
@@ -114,13 +115,13 @@ def _count_updates(trainer: Any, update: dict[str, float]) -> None:
         llm.trainer.exchanged = weighed
 
 
-def main(processes: int = 2) -> None:
+def main() -> None:
     """Start the processes, and print what the fullest of them and all together did in a round."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes),
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES),
                    "-m", "benchmarks.processes", folder]  # fmt: skip
         subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True)
-        found = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(processes)]
+        found = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(PROCESSES)]
     for kind in ("scoring", "update"):
         for name in ("rows", "tokens", "seconds"):
             values = [one[kind][name] for one in found]
@@ -131,7 +132,7 @@ def main(processes: int = 2) -> None:
 if __name__ == "__main__":
     if "RANK" in os.environ:
         torch.set_num_threads(1)
-        numbers = train(sys.argv[1], int(os.environ["WORLD_SIZE"]))
+        numbers = train(sys.argv[1])
         (Path(sys.argv[1]) / f"{os.environ['RANK']}.json").write_text(json.dumps(numbers))
     else:
-        main(*map(int, sys.argv[1:2]))
+        main()

@@ -47,6 +47,7 @@ def join(waves: Sequence[Rows], pad_token: int) -> Rows:
 
 def pick(rows: Rows, index_N: Tensor) -> Rows:
     """The rows at ``index_N``; -1 stands for a filler, which carries no gradient."""
+    index_N = index_N.to(rows["prompt_ids"].device)
     picked = {key: value[index_N.clamp(min=0)] for key, value in rows.items()}
     filler_N = index_N < 0
     if bool(filler_N.any()):

@@ -93,6 +93,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         RewardError: a response that no reward function graded (``on_bad_reward="error"``).
     """
 
+    environments: list[Any] | None  # TRL's
+    _current_train_step_time: float
+
     def __init__(
         self,
         model: Any,

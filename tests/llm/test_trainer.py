@@ -109,9 +109,8 @@ def test_the_order_of_groups_in_a_round_changes_nothing(tmp_path):
         trainer.current_gradient_accumulation_steps = 1
         (batch,) = trainer._round()
         if shuffled:
-            scalars = {key: value for key, value in batch.items() if value.dim() == 0}
-            rows = {key: value for key, value in batch.items() if value.dim()}
-            batch = {**pick(rows, torch.randperm(len(rows["advantages"]))), **scalars}
+            rows = {key: value for key, value in batch.items() if value.dim() and key != "clip_sizes"}
+            batch |= pick(rows, torch.randperm(len(rows["advantages"])))
         trainer.model.zero_grad()
         trainer.compute_loss(trainer.model, batch).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in trainer.model.parameters()]))
