@@ -222,7 +222,10 @@ def check(alone, both, kind):
         assert moved > 1e-2
         assert float((one["weights"] - first["weights"]).norm()) < 1e-5 * moved, scenario
         assert torch.equal(first["weights"], second["weights"]), scenario
-        assert first["norms"] == pytest.approx(one["norms"], rel=1e-4, abs=1e-7), scenario
+        norms = list(one["norms"])
+        for idle in (2, 5) if kind == "DEEPSPEED" else ():  # without an update it names the last norm again
+            norms[idle] = norms[idle - 1]
+        assert first["norms"] == pytest.approx(norms, rel=1e-4, abs=1e-7), scenario
         assert max(one["norms"]) > 0.05  # clipped
         for name, value in one["ledger"].items():
             np.testing.assert_array_equal(value, first["ledger"][name], err_msg=name)
