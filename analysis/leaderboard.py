@@ -12,7 +12,11 @@ from typing import Annotated
 import pandas as pd
 from cyclopts import App, Parameter
 
-from analysis.board import (
+from analysis.command import says_errors
+from analysis.data.describe import describe
+from analysis.data.load import Runs, load_runs
+from analysis.data.methods import in_order, method_name
+from analysis.stats.board import (
     EFFECTIVE,
     FEWEST_RANKED,
     GAIN,
@@ -23,18 +27,14 @@ from analysis.board import (
     find_settings,
     main_scores,
 )
-from analysis.command import says_errors
-from analysis.contrast import Contrast, Standing, compare, listed
-from analysis.layout import describe
-from analysis.load import Runs, load_runs
-from analysis.offline import offline_check
-from analysis.scores import Score
-from analysis.statistics import PLUS_MINUS, mean_interval, signed
-from analysis.style import in_order, look
-from analysis.tables import to_markdown
-from analysis.verdict import Case, is_told, judge
-from cerolab.cli import start
+from analysis.stats.contrast import Contrast, Standing, compare, listed
+from analysis.stats.intervals import PLUS_MINUS, mean_interval, signed
+from analysis.stats.scores import Score
+from analysis.stats.verdict import Case, is_told, judge
+from analysis.tables.offline import offline_check
+from analysis.tables.sweep_tables import to_markdown
 from cerolab.errors import UnknownNameError
+from cerolab.tools.command_line import start
 
 LEAST = "Least of any learner"
 MEANING = (
@@ -69,7 +69,7 @@ app = App(
 def table(board: Board) -> pd.DataFrame:
     """A board as text: a row an allocator, a column a scenario, the best in bold where it is sure."""
     factor, digits, _ = _UNITS.get(board.name, _POINTS)
-    rows = {method: {"allocator": look(method).name} for method in board.order}
+    rows = {method: {"allocator": method_name(method)} for method in board.order}
     if board.ranked:
         for method, row in rows.items():
             row["mean rank"] = f"{board.mean_ranks[method]:.1f}" if method in board.mean_ranks.index else ""
@@ -82,7 +82,7 @@ def table(board: Board) -> pd.DataFrame:
             row[title] = f"{text} †" if text and spends_less else f"**{text}**" if method == best else text
     for base in (base for base in _BASES if base in rows):
         for method, row in rows.items():
-            row[f"against {look(base).name}"] = _against(board.overall, method, base, factor, digits)
+            row[f"against {method_name(base)}"] = _against(board.overall, method, base, factor, digits)
     lines = list(rows.values())
     if board.least:
         least = {title: f"{factor * value:.{digits}f}" for title, value in board.least.items()}
@@ -94,7 +94,7 @@ def differences(board: Board, base: str) -> pd.DataFrame:
     """Every allocator against ``base`` in every scenario: mean difference with its t-interval."""
     factor, digits, _ = _UNITS.get(board.name, _POINTS)
     rows = [
-        {"allocator": look(method).name}
+        {"allocator": method_name(method)}
         | {title: _against(score, method, base, factor, digits) for title, score in board.scores.items()}
         for method in board.order
         if method != base
@@ -135,7 +135,7 @@ class Summary:
                 )
             )
         found = pd.DataFrame(columns).reindex(self.boards[0].mean_ranks.index).fillna("")
-        found.insert(0, "allocator", [look(str(method)).name for method in found.index])
+        found.insert(0, "allocator", [method_name(str(method)) for method in found.index])
         return found
 
     @cached_property
@@ -169,7 +169,7 @@ class Summary:
                 parts.append(f"{heading}:\n\n{to_markdown(table(board))}")
             else:
                 parts.append(
-                    f"{heading}, minus that of {look(against).name}:\n\n{to_markdown(differences(board, against))}"
+                    f"{heading}, minus that of {method_name(against)}:\n\n{to_markdown(differences(board, against))}"
                 )
         told = "\n".join(f"- {sentence}" for sentence in self.sentences)
         worlds = [setting.scenario["dynamics"] for setting in find_settings(self.runs).values()]
@@ -190,7 +190,7 @@ def _winners(board: Board) -> str:
     for method in order:
         sure = sum(lead.standing is Standing.AHEAD for lead in wins[method])
         claims.append(
-            f"{look(method).name} in {len(wins[method])} ({f'ahead of the next in {sure}' if sure else 'not sure'})"
+            f"{method_name(method)} in {len(wins[method])} ({f'ahead of the next in {sure}' if sure else 'not sure'})"
         )
     extreme = "Highest" if leads[0].score.higher_is_better else "Lowest"
     scenarios = "1 scenario" if len(leads) == 1 else f"{len(leads)} scenarios"
@@ -203,9 +203,9 @@ def _best_rank(board: Board) -> str:
         return ""
     first = str(board.mean_ranks.index[0])
     others = {title: best for title, best in board.first_without.items() if best != first}
-    but = [f"{look(best).name} without {title}" for title, best in others.items()]
+    but = [f"{method_name(best)} without {title}" for title, best in others.items()]
     more = f"but {listed(but)}" if but else "also where any one scenario is left out"
-    return f"Best mean rank: {look(first).name}, {board.mean_ranks.iloc[0]:.1f}, {more}."
+    return f"Best mean rank: {method_name(first)}, {board.mean_ranks.iloc[0]:.1f}, {more}."
 
 
 def _above_least(board: Board) -> str:
@@ -240,7 +240,7 @@ def _correlations(boards: Sequence[Board]) -> Iterator[str]:
             continue
         found = signed(float(means[0][both].corr(means[1][both], method="spearman")), 2)
         best = str(means[1][both].idxmin())
-        top, place = look(best).name, int(means[0][both].rank(method="min")[best])
+        top, place = method_name(best), int(means[0][both].rank(method="min")[best])
         yield (
             f"Orders by {board.name} and by {EFFECTIVE} over {len(shared)} scenarios have a Spearman correlation of "
             f"{found}: {top}, first in {EFFECTIVE}, is number {place} of {len(both)} in {board.name}."
@@ -263,7 +263,7 @@ def _disagreements(by_title: Mapping[str, Sequence[Score]]) -> Iterator[str]:
         way, but = ("better", "lower") if better else ("worse", "higher")
         names = listed([f"{name} in {count}" for name, count in counts.most_common()])
         yield (
-            f"The metrics disagree: {way} than {look(other).name} in {main_name}, but {but} in {minor_name}, "
+            f"The metrics disagree: {way} than {method_name(other)} in {main_name}, but {but} in {minor_name}, "
             f"{names} of {scenarios[main_name]} scenarios."
         )
 
@@ -272,7 +272,7 @@ def _unspent(boards: Sequence[Board]) -> Iterator[str]:
     """Who leaves so much of the budget that responses are not equal."""
     percent = pd.DataFrame({title: left for board in boards for title, left in board.unspent.items()})
     most = percent.max(axis=1).sort_values(ascending=False)
-    large = [f"{look(str(method)).name} {left:.0f} %" for method, left in most.items() if left > _MUCH_UNSPENT]
+    large = [f"{method_name(str(method))} {left:.0f} %" for method, left in most.items() if left > _MUCH_UNSPENT]
     if large:
         yield f"Responses are not equal where much of the budget is left, at most by {listed(large)}."
 

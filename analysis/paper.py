@@ -15,16 +15,16 @@ from tqdm import tqdm
 
 from analysis.agreement.page import find_agreement
 from analysis.command import says_errors
-from analysis.draw import FigureModule, save
+from analysis.data.load import Runs, load_runs, load_setting
+from analysis.data.results import results_frame
 from analysis.figures import OF_SETTING, OF_STUDY
-from analysis.load import Runs, load_runs, load_setting
-from analysis.paper_tables import ablations, main_results, mechanisms
-from analysis.results import results_frame
-from analysis.same import same_file
-from cerolab.cli import start
+from analysis.plotting.draw import FigureModule, save
+from analysis.tables.paper_tables import ablations, main_results, mechanisms
+from analysis.tables.same import same_file
 from cerolab.errors import RecordError
 from cerolab.records.files import read_json, write_bytes, write_json, write_text
-from cerolab.settings import FolderToFill
+from cerolab.tools.command_line import start
+from cerolab.tools.settings import FolderToFill
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = "manifest.json"

@@ -1,8 +1,8 @@
 """The generated numbers of README.md and of pages below docs: ``python -m analysis.readme``.
 
 A block stands between ``<!-- generated:NAME -->`` and ``<!-- /generated -->``; what is between them is rewritten from
-committed records, so that no number there is typed by hand. ``--check`` compares as ``analysis.same.same_text`` does:
-another machine may round the last printed digit of a decimal the other way.
+committed records, so that no number there is typed by hand. ``--check`` compares as ``analysis.tables.same.same_text``
+does: another machine may round the last printed digit of a decimal the other way.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from analysis import benchmark_tables, example_tables
-from analysis.bars import bars_table
 from analysis.command import says_errors
-from analysis.layout import describe
+from analysis.data.describe import describe
+from analysis.data.load import load_runs, load_setting
+from analysis.data.results import results_frame
 from analysis.leaderboard import Summary
-from analysis.load import load_runs, load_setting
-from analysis.offline import offline_check
-from analysis.paper_tables import mechanisms
-from analysis.results import results_frame
-from analysis.same import same_text
-from analysis.tables import MEANING, sweep_summary, to_markdown
-from analysis.training_tables import MEANING as TRAINING_MEANING
-from analysis.training_tables import readable, training_summary
-from cerolab.cli import start
+from analysis.tables import benchmark_tables, example_tables
+from analysis.tables.offline import offline_check
+from analysis.tables.paper_tables import mechanisms
+from analysis.tables.resolve_targets import bars_table
+from analysis.tables.same import same_text
+from analysis.tables.sweep_tables import MEANING, sweep_summary, to_markdown
+from analysis.tables.training_tables import MEANING as TRAINING_MEANING
+from analysis.tables.training_tables import readable, training_summary
 from cerolab.errors import RecordError, UnknownNameError
 from cerolab.records.files import write_text
+from cerolab.tools.command_line import start
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "resolve", "scale")))

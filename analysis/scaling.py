@@ -11,11 +11,12 @@ from cyclopts import App, Parameter
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import style
 from analysis.command import says_errors
-from analysis.layout import legend_below, log_axis, make_panels, make_room, set_heading
-from analysis.timings import read_rounds
-from cerolab.cli import start
+from analysis.data.methods import in_order
+from analysis.data.timings import read_rounds
+from analysis.plotting import style
+from analysis.plotting.layout import legend_below, log_axis, make_panels, make_room, set_heading
+from cerolab.tools.command_line import start
 
 ROOT = Path(__file__).resolve().parents[1]
 STEM = Path("figures") / "scaling"
@@ -59,7 +60,7 @@ def save_scaling(folder: Path) -> list[Path]:
 
 
 def _draw(axes: Axes, rounds: pd.DataFrame, column: str, label: str, scale: float) -> None:
-    for method in style.in_order(rounds["method"]):
+    for method in in_order(rounds["method"]):
         found = rounds[rounds["method"] == method].sort_values("num_prompts")
         look = style.look(method)
         axes.plot(

@@ -9,13 +9,13 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from analysis.command import says_errors
-from analysis.gallery import draw_sweep
-from analysis.load import load_runs
-from analysis.results import results_frame
-from analysis.tables import sweep_summary, to_rich
-from cerolab.cli import start
+from analysis.data.load import load_runs
+from analysis.data.results import results_frame
+from analysis.report.gallery import draw_sweep
+from analysis.tables.sweep_tables import sweep_summary, to_rich
 from cerolab.errors import RecordError
-from cerolab.settings import FolderToFill
+from cerolab.tools.command_line import start
+from cerolab.tools.settings import FolderToFill
 
 app = App(
     name="python -m analysis.sweep",

@@ -10,18 +10,18 @@ from cyclopts import App, Parameter
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from analysis import style
 from analysis.command import says_errors
+from analysis.data.describe import describe
+from analysis.data.load import Runs, load_beside_committed, one_setting
+from analysis.data.methods import in_order, method_name
 from analysis.figures import OF_SETTING
-from analysis.gallery import draw_setting
-from analysis.heldout import BASELINE, compare_to_uniform
-from analysis.layout import describe
-from analysis.load import Runs, load_beside_committed, one_setting
-from analysis.tables import to_markdown
-from analysis.training_tables import MEANING, readable, terminal_tables, training_summary
-from cerolab.cli import start
+from analysis.report.gallery import draw_setting
+from analysis.stats.heldout import BASELINE, compare_to_uniform
+from analysis.tables.sweep_tables import to_markdown
+from analysis.tables.training_tables import MEANING, readable, terminal_tables, training_summary
 from cerolab.records.files import write_text
-from cerolab.settings import FolderToFill
+from cerolab.tools.command_line import start
+from cerolab.tools.settings import FolderToFill
 
 app = App(
     name="python -m analysis.training",
@@ -35,7 +35,7 @@ def notes(runs: Runs) -> list[str]:
     """What a reader of the numbers should know: figures that are missing, and why; seeds, runs and code that differ."""
     found = [f"no figure {stem}: {lack}" for stem, figure in OF_SETTING.items() if (lack := figure.missing(runs))]
     seeds = runs.frame.groupby("method")["seed"].agg(set)
-    single = [style.look(method).name for method in style.in_order(seeds.index) if len(seeds[method]) == 1]
+    single = [method_name(method) for method in in_order(seeds.index) if len(seeds[method]) == 1]
     if single:
         found.append(f"one seed, so no interval: {', '.join(single)}")
     if len({frozenset(of_method) for of_method in seeds}) > 1:

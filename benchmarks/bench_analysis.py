@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.load import load_setting
+from analysis.data.load import load_setting
 from benchmarks.yardstick import Yardstick
 from cerolab.records import RunSettings, RunWriter
 

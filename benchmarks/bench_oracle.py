@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.yardstick import Yardstick
-from cerolab import AllocationProblem, oracle
+from cerolab import AllocationProblem, optimum
 
 MANY = 10**6
 TIGHT = AllocationProblem(
@@ -36,7 +36,7 @@ def test_integer_oracle_million(benchmark, kind):
     found = []
 
     def solve():
-        found[:] = [oracle.solve_static(p * (1 - p), TO_SPARE if "to spare" in kind else TIGHT)]
+        found[:] = [optimum.solve_static(p * (1 - p), TO_SPARE if "to spare" in kind else TIGHT)]
 
     benchmark.pedantic(solve, setup=sort.time, rounds=5, warmup_rounds=1)
     sort.note(benchmark, f"integer oracle, M = {MANY:,} ({kind})")
@@ -46,8 +46,8 @@ def test_integer_oracle_million(benchmark, kind):
 
 
 SOLVERS = {
-    "continuous": (oracle.solve_static_continuous, oracle.solve_static_cvxpy),
-    "integer": (oracle.solve_static, partial(oracle.solve_static_cvxpy, integer=True)),
+    "continuous": (optimum.solve_static_continuous, optimum.solve_static_cvxpy),
+    "integer": (optimum.solve_static, partial(optimum.solve_static_cvxpy, integer=True)),
 }
 
 

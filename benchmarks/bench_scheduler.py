@@ -6,7 +6,7 @@ import pytest
 from benchmarks.state import held_arrays, state_bytes_per_prompt
 from benchmarks.yardstick import Yardstick, note_ratio
 from cerolab import AllocationProblem, Feedback, make
-from cerolab.method import Method
+from cerolab.tools.method import Method
 
 METHODS = ("cero", "cero(precision=single)", "resolve", "uniform", "mopps")  # as text: options stand in brackets
 POOLS = (1000, 10_000, 100_000, 1_000_000, pytest.param(10_000_000, marks=pytest.mark.slow))

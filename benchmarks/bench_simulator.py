@@ -6,10 +6,10 @@ import pytest
 
 from benchmarks.yardstick import Yardstick
 from cerolab import AllocationProblem, BudgetLedger
-from cerolab.method import Method
-from sim.cell import Cell, Scenario
-from sim.loop import simulate
-from sim.runs import simulate_cells
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.loop import simulate
+from sim.experiment.runs import simulate_cells
 from tests.reference.naive_cero import NaiveCero
 
 ROUNDS = 200
@@ -68,7 +68,7 @@ def test_simulated_horizon(benchmark, method, num_prompts):
 @pytest.mark.parametrize("method", ["cero", "uniform"])
 @pytest.mark.parametrize("num_prompts", [100, 300, 1000, 3000])
 def test_seeds_at_once(benchmark, method, num_prompts):
-    """Ten seeds in one pass, as ``sim.task.stack_tasks`` has them up to 1,000 prompts; with 3,000 little is won."""
+    """Ten seeds in one pass, as ``task.stack_tasks`` has them up to 1,000 prompts; with 3,000 little is won."""
     chosen, parsed = cells(num_prompts, SEEDS), Method(name=method)
 
     def run(cell):

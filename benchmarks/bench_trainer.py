@@ -62,8 +62,8 @@ def train(kind, model, tokenizer, task, folder):
     from transformers import PrinterCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from llm.prefill import share_prefill
-    from llm.trainer import AllocatedGRPOTrainer
+    from cerolab.integrations.trl.rows.prefill import share_prefill
+    from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
 
     def correct(completions, row, **_):
         return [task.verify(text, task.train[at]) for text, at in zip(completions, row, strict=True)]
@@ -99,8 +99,8 @@ def test_training(benchmark, tmp_path):
     pytest.importorskip("trl")
     import torch
 
-    from llm.cpu import keep_freed_memory
-    from llm.models import load_model
+    from llm.models.cpu import keep_freed_memory
+    from llm.models.loading import load_model
     from llm.tasks import load_task
 
     keep_freed_memory()

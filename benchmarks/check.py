@@ -11,9 +11,9 @@ from cyclopts import App, Parameter
 
 from analysis.command import says_errors
 from benchmarks.measure import ROOT, Ratio, measure, ratios
-from cerolab.cli import start
 from cerolab.errors import RecordError
 from cerolab.records.files import read_json
+from cerolab.tools.command_line import start
 
 TOLERANCE = 1.5  # times the committed ratio
 _MORE_CHANCES = 2

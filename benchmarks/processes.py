@@ -30,8 +30,8 @@ def train(folder: str) -> dict[str, Any]:
     from trl import GRPOConfig
 
     from cerolab import AllocationProblem, make
-    from llm.tiny import tiny_config, tiny_tokenizer
-    from llm.trainer import AllocatedGRPOTrainer
+    from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
+    from llm.models.tiny import tiny_config, tiny_tokenizer
 
     groups = GROUPS * PROCESSES
     problem = AllocationProblem(num_prompts=groups * ROUNDS, num_rounds=ROUNDS, budget=groups * ROUNDS,
@@ -82,10 +82,12 @@ def _count_forward_passes(trainer: Any, scoring: dict[str, float]) -> None:
 
 def _count_updates(trainer: Any, update: dict[str, float]) -> None:
     """The loss and its gradient, without the rollout that the first call of a round begins with."""
-    import llm.trainer
+    import cerolab.integrations.trl.trainer
 
     loss = trainer._compute_loss
-    step = super(llm.trainer.AllocatedGRPOTrainer, trainer).training_step  # TRL's: forward, backward
+    step = super(
+        cerolab.integrations.trl.trainer.AllocatedGRPOTrainer, trainer
+    ).training_step  # TRL's: forward, backward
 
     def counted(model: Any, inputs: Any) -> Any:
         update["rows"] += len(inputs["advantages"])
@@ -99,8 +101,8 @@ def _count_updates(trainer: Any, update: dict[str, float]) -> None:
         return found
 
     trainer._compute_loss = counted
-    llm.trainer.GRPOTrainer.training_step = timed
-    exchange = getattr(llm.trainer, "exchanged", None)
+    cerolab.integrations.trl.trainer.GRPOTrainer.training_step = timed
+    exchange = getattr(cerolab.integrations.trl.trainer, "exchanged", None)
     if exchange is not None:
 
         def weighed(*given: Any) -> Any:
@@ -112,7 +114,7 @@ def _count_updates(trainer: Any, update: dict[str, float]) -> None:
 
             return exchange(*most, noted)
 
-        llm.trainer.exchanged = weighed
+        cerolab.integrations.trl.trainer.exchanged = weighed
 
 
 def main() -> None:

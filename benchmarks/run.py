@@ -16,10 +16,10 @@ from analysis.command import says_errors
 from analysis.scaling import save_scaling
 from benchmarks.measure import ROOT, measure, ratios
 from benchmarks.rows import make_rows
-from cerolab.cli import start
 from cerolab.records import provenance
 from cerolab.records.files import write_json
-from cerolab.settings import FolderToFill, PoolSize, checked
+from cerolab.tools.command_line import start
+from cerolab.tools.settings import FolderToFill, PoolSize, checked
 
 app = App(
     name="python -m benchmarks.run",

@@ -11,7 +11,7 @@ simulator (``sim``) and in real training.
 """
 
 from cerolab.allocation import Allocation, Allocator, Feedback, Wave
-from cerolab.base import BaseAllocator
+from cerolab.allocator import BaseAllocator
 from cerolab.errors import CerolabError
 from cerolab.ledger import BudgetLedger
 from cerolab.problem import AllocationProblem

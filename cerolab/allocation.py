@@ -12,12 +12,7 @@ import numpy.typing as npt
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 from cerolab.text import brief
-
-# Axis suffixes, the same everywhere: _M pool prompts, _A admitted prompts of this wave, _K rounds,
-# _G responses of a group, _S seeds, _T tokens.
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+from cerolab.types import BoolArray, FloatArray, IntArray
 
 
 def cut_off(units_A: IntArray, quota: int) -> IntArray:
@@ -125,7 +120,7 @@ class Allocator(Protocol):
     """Decides each round which prompts get rollouts and how many; the same object in simulator and training.
 
     A round is one or more waves of ``allocate()`` -> rollouts -> ``observe()``, the last with
-    ``Allocation.last_wave`` True. Subclass ``cerolab.base.BaseAllocator`` to get the bookkeeping for free.
+    ``Allocation.last_wave`` True. Subclass ``cerolab.allocator.BaseAllocator`` to get the bookkeeping for free.
     """
 
     problem: AllocationProblem

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray
+from cerolab.allocation import Allocation, Feedback
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
+from cerolab.types import BoolArray, FloatArray
 
 _ROUNDING = 1e-6  # a response: how far graded sums may be off that were taken in float32
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray, Wave
+from cerolab.allocation import Allocation, Feedback, Wave
+from cerolab.types import BoolArray, FloatArray
 
 
 def contrast(num_responses: FloatArray, reward_sum: FloatArray, reward_sq_sum: FloatArray) -> BoolArray:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from cerolab.allocation import Allocation, IntArray
+from cerolab.allocation import Allocation
 from cerolab.checks import whole_number
 from cerolab.errors import OverspendError, ProtocolError, StateError
 from cerolab.problem import AllocationProblem
+from cerolab.types import IntArray
 
 _SCHEMA = 1
 _MOST = 2**63 - 1

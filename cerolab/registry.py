@@ -12,12 +12,12 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cerolab.errors import AllocatorError, CerolabError, InvalidValueError, UnknownNameError
-from cerolab.hooks import raised_at
+from cerolab.plugins.hooks import raised_at
+from cerolab.plugins.sources import is_built_in
 from cerolab.problem import AllocationProblem
-from cerolab.sources import is_built_in
 
 if TYPE_CHECKING:
-    from cerolab.base import BaseAllocator
+    from cerolab.allocator import BaseAllocator
 
     AllocatorClass = TypeVar("AllocatorClass", bound=type[BaseAllocator[Any]])
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cerolab import oracle, utility
-from cerolab.allocation import FloatArray
+from cerolab import optimum, utility
+from cerolab.optimum.value import path_value, path_variation, static_value
 from cerolab.problem import AllocationProblem
-from cerolab.value import path_value, path_variation, static_value
+from cerolab.types import FloatArray
 
 __all__ = [
     "RegretBound",
@@ -31,13 +31,13 @@ __all__ = [
 
 def static_regret(rate: npt.ArrayLike, exposure: npt.ArrayLike, problem: AllocationProblem) -> float:
     """OPT - sum_i U(q_i, z_i,K) for fixed rates q [M] and terminal exposures [M]; OPT over integers, exact."""
-    best = oracle.solve_static(rate, problem)
+    best = optimum.solve_static(rate, problem)
     return best.value - static_value(rate, exposure, problem)
 
 
 def same_path_regret(rate_KM: npt.ArrayLike, units_KM: npt.ArrayLike, problem: AllocationProblem) -> float:
     """OPT_dyn minus the value of a plan [K, M] along a path of rates [K, M]; exact, so small instances only."""
-    return oracle.solve_dynamic(rate_KM, problem).value - path_value(rate_KM, units_KM, problem)
+    return optimum.solve_dynamic(rate_KM, problem).value - path_value(rate_KM, units_KM, problem)
 
 
 @dataclass(frozen=True, slots=True)

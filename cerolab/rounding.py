@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from cerolab.allocation import FloatArray
+from cerolab.types import FloatArray
 
 DIGITS = 12  # of a number that is written
 SLACK = 1e-9  # of a number, where it is compared with one that it may equal

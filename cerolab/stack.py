@@ -15,12 +15,13 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from cerolab import feedback as feedback_checks
-from cerolab.allocation import Allocation, BoolArray, Feedback, FloatArray, IntArray
-from cerolab.base import BaseAllocator
+from cerolab.allocation import Allocation, Feedback
+from cerolab.allocator import BaseAllocator
 from cerolab.errors import InvalidValueError, ProtocolError
 from cerolab.feedback import CheckedFeedback
 from cerolab.ledger import BudgetLedger
 from cerolab.problem import AllocationProblem
+from cerolab.types import BoolArray, FloatArray, IntArray
 
 OptionsT = TypeVar("OptionsT")
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import xlogy
 
-from cerolab.allocation import FloatArray
 from cerolab.problem import AllocationProblem
+from cerolab.types import FloatArray
 
 
 def curvature(rate: npt.ArrayLike, problem: AllocationProblem) -> FloatArray:

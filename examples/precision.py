@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, make, oracle
-from cerolab.cli import launch
-from cerolab.dual import SlopeStep
-from cerolab.posterior import Precision, float_type
+from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, make, optimum
+from cerolab.estimators.posterior import Precision, float_type
 from cerolab.records import provenance
 from cerolab.records.files import write_json
 from cerolab.regret import static_value
-from cerolab.settings import FileToWrite, Horizon, PoolSize, Seeds, checked
-from sim.memory import check_memory
-from sim.populations import parse_population
-from sim.rewards import Rewards
+from cerolab.selection.dual_step import SlopeStep
+from cerolab.tools.command_line import launch
+from cerolab.tools.settings import FileToWrite, Horizon, PoolSize, Seeds, checked
+from sim.experiment.memory import check_memory
+from sim.worlds.populations import parse_population
+from sim.worlds.rewards import Rewards
 
 PRECISIONS: tuple[Precision, ...] = ("double", "single")
 METHODS = ("cero", "cero_greedy", "resolve", "mopps", "uniform")
@@ -76,7 +76,7 @@ def side_by_side(num_rounds: int, seed: int) -> dict[str, float]:
         if parted == num_rounds:
             slope = max(slope, float(np.abs(allocators[0].slope_M - allocators[1].slope_M).max()))
     rate_M = success_M * (1.0 - success_M)
-    best = oracle.solve_static(rate_M, problem).value
+    best = optimum.solve_static(rate_M, problem).value
     regret = [(best - static_value(rate_M, ledger.exposure_M, problem)) / problem.num_prompts for ledger in ledgers]
     return {
         "regret_double": regret[0],

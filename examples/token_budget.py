@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from cerolab import AllocationProblem, BudgetLedger, make, oracle
-from cerolab.cli import launch
+from cerolab import AllocationProblem, BudgetLedger, make, optimum
 from cerolab.records import provenance
 from cerolab.records.files import write_json
-from cerolab.settings import FileToWrite, Seeds, checked
-from sim.dynamics import StaticPath
-from sim.lengths import Lengths
-from sim.loop import simulate
-from sim.populations import parse_population
-from sim.rewards import Rewards
+from cerolab.tools.command_line import launch
+from cerolab.tools.settings import FileToWrite, Seeds, checked
+from sim.experiment.loop import simulate
+from sim.worlds.dynamics import StaticPath
+from sim.worlds.lengths import Lengths
+from sim.worlds.populations import parse_population
+from sim.worlds.rewards import Rewards
 
 BY_RESPONSES = AllocationProblem(
     num_prompts=300, num_rounds=60, budget=6000, capacity=110, max_units=2, responses_per_unit=4
@@ -55,7 +55,7 @@ def compare(population: str, lengths: str, seed: int) -> dict[str, float]:
     )
     g = problem.responses_per_unit
     cost_M = g * Lengths(lengths, success_M, g, MAX_TOKENS, seed).expected()
-    bound = oracle.solve_static_tokens(success_M * (1 - success_M), cost_M, problem).upper_bound
+    bound = optimum.solve_static_tokens(success_M * (1 - success_M), cost_M, problem).upper_bound
     by_tokens, ledger = run("resolve", problem)
     return {
         "bound": bound,
@@ -83,7 +83,7 @@ def main(
     population
         How success rates are spread.
     lengths
-        How long responses are, see sim/lengths.py.
+        How long responses are, see sim/worlds/lengths.py.
     record
         A JSON file to write every number to.
     """

@@ -11,14 +11,14 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from cerolab.cli import launch
 from cerolab.errors import InvalidValueError
 from cerolab.records.files import write_json
-from cerolab.settings import Seed, Settings
-from llm.declared import Above0, Count, DType, Positive, Questions, Text
-from llm.models import model_path
+from cerolab.tools.command_line import launch
+from cerolab.tools.settings import Seed, Settings
+from llm.generation.prompting import check_template, prompt_length
+from llm.models.loading import model_path
 from llm.paths import check_new_file
-from llm.prompting import check_template, prompt_length
+from llm.setting_types import Above0, Count, DType, Positive, Questions, Text
 from llm.tasks import check_task, has_one_text, load_evaluation
 
 HELP = """Measure a model on held-out questions: avg@n, the mean reward of n responses, and pass@n, the unbiased chance
@@ -98,10 +98,10 @@ class EvaluateSettings(Settings):
 def evaluate(settings: Annotated[EvaluateSettings, Parameter(name="*")] = EvaluateSettings()) -> None:
     """Measure, print a table, and write the scores where asked to."""
     settings.check()
-    from llm.cpu import keep_freed_memory, on_cpu
-    from llm.evaluation import Evaluator
-    from llm.models import load_model
-    from llm.sampling import transformers_generate
+    from llm.evaluation.evaluator import Evaluator
+    from llm.generation.sampling import transformers_generate
+    from llm.models.cpu import keep_freed_memory, on_cpu
+    from llm.models.loading import load_model
 
     task = load_evaluation(settings.task, settings.num_heldout, settings.task_seed, settings.num_train)
     model, tokenizer = load_model(settings.model, settings.dtype)

@@ -19,12 +19,12 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from cerolab import seeding
-from cerolab.cli import launch
-from cerolab.settings import Seed, Settings
-from llm.cache import made_once
-from llm.cpu import keep_freed_memory
+from cerolab.tools.command_line import launch
+from cerolab.tools.settings import Seed, Settings
+from llm.models.cache import made_once
+from llm.models.cpu import keep_freed_memory
+from llm.models.tiny import fresh_tiny_model, tiny_config, tiny_tokenizer
 from llm.tasks.arithmetic import DIGITS, LETTERS, WARM_START, draw
-from llm.tiny import fresh_tiny_model, tiny_config, tiny_tokenizer
 
 if TYPE_CHECKING:
     import torch

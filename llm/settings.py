@@ -11,23 +11,14 @@ from pydantic import Field
 
 from cerolab import AllocationProblem, make
 from cerolab.errors import InvalidValueError
-from cerolab.method import Method
 from cerolab.records.own import writable
 from cerolab.registry import import_plugins
-from cerolab.settings import CommandLineOnly, FolderName, NoRepeats, Seed, Settings, one_of
-from llm.declared import (
-    Above0,
-    Count,
-    DType,
-    NonNegative,
-    Positive,
-    Questions,
-    Share,
-    Text,
-)
-from llm.models import model_path
+from cerolab.tools.method import Method
+from cerolab.tools.settings import CommandLineOnly, FolderName, NoRepeats, Seed, Settings, one_of
+from llm.generation.prompting import check_template
+from llm.models.loading import model_path
 from llm.paths import check_folder
-from llm.prompting import check_template
+from llm.setting_types import Above0, Count, DType, NonNegative, Positive, Questions, Share, Text
 from llm.tasks import NUM_HELDOUT, check_task, has_an_end, has_one_text, has_own_heldout
 
 ENGINES = ("transformers", "vllm", "vllm-server")
@@ -243,7 +234,7 @@ class TrainSettings(Settings):
         self._check_generation()
         self._check_questions()
         self._check_allocator(method, self.problem(self.num_prompts or max(self.budget, self.capacity)))
-        from llm.grpo_settings import check_trl  # imports TRL, which takes seconds
+        from llm.training.grpo_settings import check_trl  # imports TRL, which takes seconds
 
         check_trl(self)
 
@@ -332,7 +323,7 @@ class TrainSettings(Settings):
         if self.num_heldout is None and self.eval_task is None and not has_own_heldout(self.task):
             kept["num_heldout"] = NUM_HELDOUT
         if self.trl:
-            from llm.trl_options import trl_options
+            from cerolab.integrations.trl.options import trl_options
 
             kept["trl"] = trl_options(self.trl)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}

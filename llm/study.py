@@ -16,20 +16,20 @@ from cyclopts import Parameter
 from pydantic import Field
 from tqdm import tqdm
 
-from cerolab.cli import launch
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
-from cerolab.method import Method
 from cerolab.records import read_infos, write_in_turn
 from cerolab.records.own import committed_beside, writable
 from cerolab.registry import import_plugins
-from cerolab.settings import CommandLineOnly, FolderName, NoRepeats, Seed, Settings
-from cerolab.workers import in_processes, worker_count
-from llm.declared import Text, from_text
+from cerolab.tools.command_line import launch
+from cerolab.tools.method import Method
+from cerolab.tools.settings import CommandLineOnly, FolderName, NoRepeats, Seed, Settings
+from cerolab.tools.workers import in_processes, worker_count
 from llm.presets import PRESETS
+from llm.setting_types import Text, from_text
 from llm.settings import FOREIGN, TrainSettings
 
 if TYPE_CHECKING:
-    from llm.session import Session
+    from llm.training.session import Session
 
 HELP = """Compare allocators in real training: every method, seed and task, all with the same pool, the same start and
 the same budget of responses.
@@ -217,7 +217,7 @@ def study(
 
 def _missing(chains: list[Chain]) -> list[Chain]:
     """Chains with a run that is not finished, in a folder or in the packed tables; the models are made on the way."""
-    from llm.session import prepare, run_settings
+    from llm.training.session import prepare, run_settings
 
     sessions: dict[str, Session] = {}
     finished: dict[str, set[str]] = {}
@@ -255,8 +255,8 @@ def _train(chains: list[Chain], workers: int, total: int, name: str, quiet: bool
 
 
 def _train_chain(chain: Chain) -> int:
-    from llm.run import remove_checkpoints, run_training
-    from llm.session import prepare
+    from llm.training.run import remove_checkpoints, run_training
+    from llm.training.session import prepare
 
     for settings in chain:
         try:

@@ -9,10 +9,10 @@ from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
-from cerolab.cli import launch
+from cerolab.integrations.trl.processes.launcher import is_first
 from cerolab.records import read_run
+from cerolab.tools.command_line import launch
 from llm.presets import PRESETS
-from llm.processes import is_first
 from llm.settings import TrainSettings
 
 HELP = f"""Train a language model by GRPO under one fixed budget of rollouts.
@@ -53,15 +53,15 @@ def train(
         os.environ["HF_HUB_OFFLINE"] = "1"  # a plan fetches nothing; read when the hub's client is imported
     settings.check()
     if dry_run:
-        from llm.plan import plan
+        from llm.training.plan import plan
 
         table = Table(title=f"{settings.allocator}, seed {settings.seed}", show_header=False)
         for name, text in plan(settings, processes, gpu_memory).items():
             table.add_row(name, text)
         console.print(table)
         return
-    from llm.run import remove_checkpoints, run_training
-    from llm.session import prepare
+    from llm.training.run import remove_checkpoints, run_training
+    from llm.training.session import prepare
 
     session = prepare(settings)
     if session.contamination and is_first():

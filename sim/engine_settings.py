@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from cerolab.errors import InvalidValueError
-from cerolab.settings import CommandLineOnly, Settings, Workers
-from sim.engine import Engine
-from sim.local_engine import run_locally
+from cerolab.tools.settings import CommandLineOnly, Settings, Workers
+from sim.experiment.engine import Engine
+from sim.experiment.local_engine import run_locally
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class EngineSettings(Settings):
             InvalidValueError: Ray is not installed, or an address without it.
         """
         if self.engine == "ray":
-            from sim.ray_engine import RayEngine
+            from sim.experiment.ray_engine import RayEngine
 
             return RayEngine(self.address)
         if self.address is not None:

@@ -9,10 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from cerolab.cli import launch
 from cerolab.records.files import write_text
-from sim.engine import plan_experiment, run_experiment
+from cerolab.tools.command_line import launch
 from sim.engine_settings import EngineSettings
+from sim.experiment.engine import plan_experiment, run_experiment
 from sim.leaderboard_settings import QUICK, LeaderboardSettings
 
 HELP = """Run every registered allocator in the same worlds, at equal responses, and rank them.
@@ -56,10 +56,10 @@ def leaderboard(
 
 def _report(directory: Path) -> None:
     """Ranks and sentences on the terminal, all tables as Markdown, and the figure."""
-    from analysis.gallery import draw_sweep
+    from analysis.data.load import load_beside_committed
     from analysis.leaderboard import Summary
-    from analysis.load import load_beside_committed
-    from analysis.tables import to_rich
+    from analysis.report.gallery import draw_sweep
+    from analysis.tables.sweep_tables import to_rich
 
     runs = load_beside_committed(directory)
     console, summary = Console(), Summary(runs)

@@ -12,10 +12,10 @@ from pydantic import Field
 
 from cerolab import AllocationProblem, available
 from cerolab.errors import InvalidValueError
-from cerolab.method import Method
-from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, PoolSize, Positive, Seeds, Units
-from sim.cell import Cell, Scenario, check_runs
-from sim.offline import OfflineSettings
+from cerolab.tools.method import Method
+from cerolab.tools.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, PoolSize, Positive, Seeds, Units
+from sim.experiment.cell import Cell, Scenario, check_runs
+from sim.experiment.offline import OfflineSettings
 
 QUICK = {"name": "quick_leaderboard", "num_prompts": 200, "moving_prompts": 100, "num_rounds": 50, "seeds": 3}
 

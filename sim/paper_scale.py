@@ -9,13 +9,13 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from cerolab import AllocationProblem
-from cerolab.cli import launch
-from cerolab.method import Method
 from cerolab.records import claim_directory
-from cerolab.settings import FolderName, Seeds, Workers, checked
-from sim.cell import Cell, Scenario
-from sim.engine import run_cells
-from sim.offline import OfflineSettings
+from cerolab.tools.command_line import launch
+from cerolab.tools.method import Method
+from cerolab.tools.settings import FolderName, Seeds, Workers, checked
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.engine import run_cells
+from sim.experiment.offline import OfflineSettings
 
 HELP = """Reproduce the mechanism of the CERO paper at its own scale.
 
@@ -55,11 +55,11 @@ def paper_scale(
     quiet
         No progress bar.
     """
-    from analysis.gallery import draw_setting
-    from analysis.load import load_setting
-    from analysis.offline import offline_check
-    from analysis.paper_tables import mechanisms
-    from analysis.tables import to_rich
+    from analysis.data.load import load_setting
+    from analysis.report.gallery import draw_setting
+    from analysis.tables.offline import offline_check
+    from analysis.tables.paper_tables import mechanisms
+    from analysis.tables.sweep_tables import to_rich
 
     problem = AllocationProblem(
         num_prompts=8960, num_rounds=500, budget=64_000, capacity=132, max_units=2, responses_per_unit=4

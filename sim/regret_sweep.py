@@ -9,11 +9,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from cerolab.cli import launch
 from cerolab.records.files import write_text
-from cerolab.settings import FolderToFill
-from sim.engine import plan_experiment, run_experiment
+from cerolab.tools.command_line import launch
+from cerolab.tools.settings import FolderToFill
 from sim.engine_settings import EngineSettings
+from sim.experiment.engine import plan_experiment, run_experiment
 from sim.sweep_settings import QUICK, SweepSettings
 
 HELP = """Measure the regret of rollout allocators against the exact offline optimum.
@@ -59,11 +59,11 @@ def regret_sweep(
 
 def _report(directory: Path, figures: Path) -> None:
     """Summary table on the terminal and as Markdown, and the figures."""
-    from analysis.gallery import draw_sweep
-    from analysis.load import load_beside_committed
-    from analysis.offline import offline_check
-    from analysis.results import results_frame
-    from analysis.tables import sweep_summary, to_markdown, to_rich
+    from analysis.data.load import load_beside_committed
+    from analysis.data.results import results_frame
+    from analysis.report.gallery import draw_sweep
+    from analysis.tables.offline import offline_check
+    from analysis.tables.sweep_tables import sweep_summary, to_markdown, to_rich
 
     runs = load_beside_committed(directory)
     summary = sweep_summary(results_frame(runs))

@@ -12,10 +12,20 @@ from pydantic import Field
 
 from cerolab import AllocationProblem
 from cerolab.errors import InvalidValueError
-from cerolab.method import Method
-from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, PoolSize, Positive, Seeds, Units, one_of
-from sim.cell import Cell, Scenario, check_runs
-from sim.offline import OfflineSettings
+from cerolab.tools.method import Method
+from cerolab.tools.settings import (
+    CommandLineOnly,
+    FolderName,
+    Horizon,
+    NoRepeats,
+    PoolSize,
+    Positive,
+    Seeds,
+    Units,
+    one_of,
+)
+from sim.experiment.cell import Cell, Scenario, check_runs
+from sim.experiment.offline import OfflineSettings
 
 DETAIL = ("rounds", "groups", "pool", "evals")
 ALLOCATORS = ("cero", "uniform")

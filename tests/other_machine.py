@@ -22,7 +22,7 @@ from cyclopts import App
 from numpy._core import _multiarray_umath as umath
 
 from cerolab.records import read_infos
-from sim.engine import run_experiment
+from sim.experiment.engine import run_experiment
 from sim.leaderboard_settings import SCENARIOS, LeaderboardSettings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cerolab import AllocationProblem
-from cerolab.method import Method
-from sim.cell import Cell, Scenario
-from sim.runs import run_method
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.runs import run_method
 
 PROBLEM = AllocationProblem(
     num_prompts=1500, num_rounds=80, budget=4800, capacity=62, max_units=2, responses_per_unit=4

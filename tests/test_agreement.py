@@ -11,14 +11,14 @@ from analysis.agreement.findings import effect_lines, score_lines
 from analysis.agreement.page import find_agreement
 from analysis.agreement.pairs import Kind, find_pairs
 from analysis.agreement.ranks import rank_agreement
-from analysis.heldout import Comparison
-from analysis.load import load_setting
-from analysis.scores import Score
-from analysis.statistics import Interval
+from analysis.data.load import load_setting
+from analysis.stats.heldout import Comparison
+from analysis.stats.intervals import Interval
+from analysis.stats.scores import Score
 from cerolab import AllocationProblem
-from cerolab.method import Method
-from sim.cell import Cell, Scenario
-from sim.runs import run_method
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.runs import run_method
 from tests.replicas import train
 
 PROBLEM = AllocationProblem(num_prompts=200, num_rounds=40, budget=1600, capacity=42, max_units=2, responses_per_unit=4)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.load import load_runs
-from analysis.results import results_frame
+from analysis.data.load import load_runs
+from analysis.data.results import results_frame
 from cerolab.records import RunSettings, RunWriter
 from cerolab.records.files import write_json
 

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from analysis import style
-from analysis.draw import draw
+from analysis.data.load import RUN, Runs, load_runs, load_setting
+from analysis.data.methods import in_order
 from analysis.figures import (
     OF_SETTING,
     effective_rate,
@@ -30,8 +30,9 @@ from analysis.figures import (
     regret_pool,
     selection_lift,
 )
-from analysis.gallery import draw_sweep
-from analysis.load import RUN, Runs, load_runs, load_setting
+from analysis.plotting import style
+from analysis.plotting.draw import draw
+from analysis.report.gallery import draw_sweep
 from analysis.sweep import main
 from cerolab.errors import RecordError
 from tests.test_analysis_data import horizon_infos, load_sweep, make_info, power_law, write_detailed_run, write_infos
@@ -358,7 +359,7 @@ def test_allocators_look_different() -> None:
     assert spare == style.look("my_planner")
     assert spare.name == "My planner"
     assert spare.marker not in {one.marker for one in looks}
-    assert style.in_order(["zeta", "oracle", "alpha", "cero"]) == ["cero", "oracle", "alpha", "zeta"]
+    assert in_order(["zeta", "oracle", "alpha", "cero"]) == ["cero", "oracle", "alpha", "zeta"]
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

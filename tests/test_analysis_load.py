@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.load import PROBLEM, load_runs, load_setting
-from analysis.results import BENCHMARK_RESULTS, OPTIONAL_RESULTS, RESULTS, SCENARIO
-from analysis.select import by_population, study_runs
-from analysis.style import look
+from analysis.data.load import PROBLEM, load_runs, load_setting
+from analysis.data.results import BENCHMARK_RESULTS, OPTIONAL_RESULTS, RESULTS, SCENARIO
+from analysis.data.select import by_population, study_runs
+from analysis.plotting.style import look
 from cerolab.errors import RecordError
 from cerolab.records import pack_experiment
 from tests.test_analysis_data import load_sweep, make_info, write_detailed_run, write_infos

@@ -12,12 +12,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 
-from analysis.correlation import coefficient, correlate
-from analysis.draw import draw
+from analysis.data.load import Runs, load_setting
+from analysis.data.rounds import SECONDS, every_round
 from analysis.figures import calibration, cost, heat_map, proxy_tracking, responses_to_target
-from analysis.heldout import accuracy_points
-from analysis.load import Runs, load_setting
-from analysis.rounds import SECONDS, every_round
+from analysis.plotting.draw import draw
+from analysis.stats.correlation import coefficient, correlate
+from analysis.stats.heldout import accuracy_points
 from cerolab.errors import RecordError
 from cerolab.records import RunSettings, RunWriter
 from tests.test_analysis_data import make_info, write_infos

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.curves import curve
-from analysis.statistics import (
+from analysis.stats.curves import curve
+from analysis.stats.intervals import (
     NO_INTERVAL,
     Interval,
     combined,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from analysis.tables import readable, sweep_summary, to_markdown, to_rich
+from analysis.tables.sweep_tables import readable, sweep_summary, to_markdown, to_rich
 from cerolab.errors import RecordError
 from tests.test_analysis_data import horizon_infos, load_sweep, make_info, power_law, write_infos
 

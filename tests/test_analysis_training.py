@@ -15,19 +15,19 @@ from matplotlib.image import imread
 from rich.console import Console
 from scipy import stats
 
-from analysis.curves import Curve
-from analysis.draw import draw
+from analysis.data.load import Runs, load_setting
+from analysis.data.rounds import every_round
 from analysis.figures import accuracy as accuracy_figure
 from analysis.figures import against_uniform as against_uniform_figure
 from analysis.figures import pacing
-from analysis.gallery import draw_setting
-from analysis.heldout import accuracy_points, compare_to_uniform, final_scores, smoothed
-from analysis.load import Runs, load_setting
-from analysis.rounds import every_round
-from analysis.style import look
-from analysis.tables import to_markdown
+from analysis.plotting.draw import draw
+from analysis.plotting.style import look
+from analysis.report.gallery import draw_setting
+from analysis.stats.curves import Curve
+from analysis.stats.heldout import accuracy_points, compare_to_uniform, final_scores, smoothed
+from analysis.tables.sweep_tables import to_markdown
+from analysis.tables.training_tables import readable, training_summary
 from analysis.training import main, notes, report_training
-from analysis.training_tables import readable, training_summary
 from cerolab.errors import RecordError
 from cerolab.records import RunSettings, RunWriter, pack_experiment, pack_tables, read_rows
 from tests.test_analysis_data import make_info, write_infos

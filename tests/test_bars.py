@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from analysis.bars import bars_table
-from analysis.load import load_runs
-from analysis.results import results_frame
+from analysis.data.load import load_runs
+from analysis.data.results import results_frame
+from analysis.tables.resolve_targets import bars_table
 from cerolab.errors import RecordError
-from sim.engine import run_experiment
+from sim.experiment.engine import run_experiment
 from sim.leaderboard_settings import LeaderboardSettings
 
 

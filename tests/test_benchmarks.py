@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis import benchmark_tables
 from analysis.scaling import main as draw
+from analysis.tables import benchmark_tables
 from benchmarks import check
 from benchmarks.bench_scheduler import METHODS, fresh, play_round
 from benchmarks.bench_scheduler import problem as problem_of_size

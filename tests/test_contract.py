@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cerolab import AllocationProblem, Feedback, available
 from cerolab.errors import CerolabError, InvalidValueError, ProtocolError, StateError
-from cerolab.projection import TieOrder
+from cerolab.selection.top_k import TieOrder
 from cerolab.testing import RULES
 from cerolab.testing.rules.states import refuses_state, resumes_at, saved
 from tests import golden

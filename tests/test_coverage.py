@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.board import Board
-from analysis.contrast import FAMILY_LEVEL, Standing, compare, corrected
-from analysis.curves import Curve
-from analysis.heldout import share_needed, smoothed
-from analysis.scores import Score
-from analysis.statistics import (
+from analysis.data.types import FloatArray
+from analysis.stats.board import Board
+from analysis.stats.contrast import FAMILY_LEVEL, Standing, compare, corrected
+from analysis.stats.curves import Curve
+from analysis.stats.heldout import share_needed, smoothed
+from analysis.stats.intervals import (
     LEVEL,
-    FloatArray,
     Interval,
     fit_slope,
     holm,
@@ -27,7 +26,8 @@ from analysis.statistics import (
     ratio_of_means,
     welch_difference,
 )
-from analysis.verdict import Case, judge
+from analysis.stats.scores import Score
+from analysis.stats.verdict import Case, judge
 
 SEEDS = (3, 5, 10)
 HORIZONS = np.array([50.0, 100, 200, 500, 1000])

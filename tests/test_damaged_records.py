@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.load import load_runs
+from analysis.data.load import load_runs
+from analysis.data.results import results_frame
 from analysis.report.page import render
-from analysis.results import results_frame
-from analysis.tables import sweep_summary, to_markdown
+from analysis.tables.sweep_tables import sweep_summary, to_markdown
 from cerolab.errors import RecordError
-from cerolab.method import Method
 from cerolab.records import RunWriter, pack_experiment, provenance, read_run
-from sim.cell import Cell, Scenario
-from sim.runs import run_method
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.runs import run_method
 from sim.sweep_settings import SweepSettings
 
 DEEP = "\N{SNOWMAN}"  # stands for JSON that is nested 100,000 deep

@@ -6,8 +6,8 @@ import pytest
 from cerolab import Allocation, AllocationProblem, Feedback, Wave
 from cerolab.errors import CerolabError
 from cerolab.groups import whole_groups
-from cerolab.value import path_variation
-from sim.dynamics import make_path
+from cerolab.optimum.value import path_variation
+from sim.worlds.dynamics import make_path
 
 PROBLEM = AllocationProblem(
     num_prompts=200, num_rounds=40, budget=4000, capacity=103, max_units=2, responses_per_unit=4

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cerolab import AllocationProblem, BudgetLedger, Feedback, available, make
-from cerolab.oracle import solve_static
+from cerolab.optimum import solve_static
 from cerolab.regret import static_regret
 from tests.strategies import Scenario, play
 

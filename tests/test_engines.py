@@ -18,12 +18,12 @@ from cerolab.errors import CerolabError, InvalidValueError, RecordError
 from cerolab.records import RunWriter, pack_runs, place_run, read_infos
 from cerolab.records.files import Lock
 from cerolab.records.schema import TABLES
-from sim import away, ray_engine
-from sim.away import bring_home, code_digest, run_away
 from sim.engine_settings import EngineSettings
-from sim.local_engine import run_locally
-from sim.ray_engine import RayEngine
-from sim.task import RunFailedError
+from sim.experiment import away, ray_engine
+from sim.experiment.away import bring_home, code_digest, run_away
+from sim.experiment.local_engine import run_locally
+from sim.experiment.ray_engine import RayEngine
+from sim.experiment.task import RunFailedError
 from tests.test_regret_sweep import BROKEN, lend_registry, settings, sweep
 
 SMALL = {"horizons": (10,), "pool_sizes": (), "drifts": (), "allocators": ("cero", "uniform"), "ablations": ()}

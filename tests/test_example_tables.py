@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.example_tables import precision_decisions, precision_memory, precision_stall, token_budget
+from analysis.tables.example_tables import precision_decisions, precision_memory, precision_stall, token_budget
 from cerolab.errors import RecordError
 from cerolab.records.files import write_json
 

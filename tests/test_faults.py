@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import style
-from analysis.load import load_runs
+from analysis.data.load import load_runs
+from analysis.plotting import style
 from analysis.report.page import render
 from cerolab.errors import CerolabError, RecordError
 from cerolab.records import RunWriter, find_runs, provenance, read_infos, read_run
 from cerolab.records.files import write_json
-from sim.engine import run_experiment
+from sim.experiment.engine import run_experiment
 from sim.sweep_settings import SweepSettings
 from tests.faults.records import differences
 from tests.test_analysis_data import horizon_infos, power_law, write_detailed_run, write_infos
@@ -201,7 +201,7 @@ def test_settings_files_make_no_objects(tmp_path):
     )  # fmt: skip
     assert done.returncode != 0
     assert not marker.exists()
-    from cerolab.method import Method
+    from cerolab.tools.method import Method
 
     with pytest.raises(CerolabError):
         Method.parse(f"cero(prior=!!python/object/apply:os.mkdir ['{marker}'])")
@@ -269,7 +269,7 @@ def test_opening_a_record_imports_nothing_that_it_names(tmp_path):
     run = write_detailed_run(tmp_path / "sweep", "cero", [2, 2])
     info = json.loads((run / "run.json").read_text())
     write_json(run / "run.json", info | {"method": "evil_plugin", "plugins": ["evil_plugin"]})
-    script = "import sys; from analysis.load import load_runs; from analysis.report.page import render; "
+    script = "import sys; from analysis.data.load import load_runs; from analysis.report.page import render; "
     script += "render(load_runs(sys.argv[1])); assert 'evil_plugin' not in sys.modules"
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "sweep")], cwd=ROOT, capture_output=True, text=True,

@@ -10,8 +10,8 @@ import pytest
 
 from cerolab import AllocationProblem
 from cerolab.errors import RecordError
-from sim.engine import run_experiment
-from sim.footprint import announcement, table_bytes
+from sim.experiment.engine import run_experiment
+from sim.experiment.footprint import announcement, table_bytes
 from sim.regret_sweep import regret_sweep
 from sim.sweep_settings import DETAIL, SweepSettings
 
@@ -80,7 +80,7 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(
 def test_it_is_said_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sim.footprint._WORTH_SAYING", 0.0)
+    monkeypatch.setattr("sim.experiment.footprint._WORTH_SAYING", 0.0)
     settings = SweepSettings(
         name="tiny", out=tmp_path, allocators=("uniform",), ablations=(), seeds=1, populations=("beta(1, 1)",),
         num_prompts=10, horizons=(5,), pool_sizes=(), drifts=(), dynamics=(), detail=("rounds", "pool"),

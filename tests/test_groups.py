@@ -4,9 +4,9 @@ import numpy as np
 
 from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, Wave, make
 from cerolab.groups import mixed_groups, mixed_prompts, whole_groups
-from sim.dynamics import make_path
-from sim.loop import simulate
-from sim.rewards import Rewards
+from sim.experiment.loop import simulate
+from sim.worlds.dynamics import make_path
+from sim.worlds.rewards import Rewards
 
 
 def wave(prompts, units, responses, rewards, squares=None):

@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.data.load import load_runs
 from analysis.leaderboard import Summary
-from analysis.load import load_runs
 from cerolab import AllocationProblem, BudgetLedger, available, registry, regret
 from cerolab.errors import CerolabError, InvalidValueError
-from cerolab.method import Method
 from cerolab.records import read_run, read_schedule
-from sim.cell import Cell, Scenario
-from sim.dynamics import make_path
-from sim.engine import run_experiment
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.engine import run_experiment
+from sim.experiment.loop import simulate
+from sim.experiment.runs import run_method, summary
 from sim.leaderboard_settings import LeaderboardSettings
-from sim.loop import simulate
-from sim.oracle_rates import TrueRates
-from sim.runs import run_method, summary
+from sim.worlds.dynamics import make_path
+from sim.worlds.oracle_rates import TrueRates
 from tests.own_registry import own_registry
 
 PROBLEM = AllocationProblem(num_prompts=60, num_rounds=40, budget=1200, capacity=31, max_units=2, responses_per_unit=4)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cerolab import AllocationProblem, Feedback, make, utility
-from cerolab.kinds import Kinds
-from cerolab.oracle import largest_gains, largest_gains_by_kind, solve_static
-from cerolab.oracle.static import optimum_by_kind
+from cerolab.optimum import largest_gains, largest_gains_by_kind, solve_static
+from cerolab.optimum.static import optimum_by_kind
+from cerolab.selection.prompt_types import Kinds
 
 
 @given(st.data())

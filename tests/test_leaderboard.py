@@ -14,21 +14,21 @@ import pytest
 
 from analysis import leaderboard as tables
 from analysis import paper
-from analysis.board import EFFECTIVE, GAIN, REGRET, find_boards
-from analysis.draw import draw
+from analysis.data.load import Runs, load_runs
 from analysis.figures import leaderboard as figure
 from analysis.leaderboard import CAUTION, LEAST, Summary, differences, table
-from analysis.load import Runs, load_runs
+from analysis.plotting.draw import draw
 from analysis.readme import rewritten
-from cerolab import BaseAllocator, oracle, register
+from analysis.stats.board import EFFECTIVE, GAIN, REGRET, find_boards
+from cerolab import BaseAllocator, optimum, register
 from cerolab.errors import InvalidValueError, RecordError, UnknownNameError
-from cerolab.method import Method
 from cerolab.records import claim_directory, pack_experiment, read_infos
+from cerolab.tools.method import Method
 from sim import leaderboard as command
-from sim.engine import run_cells
+from sim.experiment.engine import run_cells
+from sim.experiment.task import RunFailedError
 from sim.leaderboard_settings import FITTED, QUICK, LeaderboardSettings, parse_scenario
-from sim.populations import parse_population
-from sim.task import RunFailedError
+from sim.worlds.populations import parse_population
 from tests.own_registry import own_registry
 from tests.test_analysis_data import make_info, write_infos
 
@@ -365,5 +365,5 @@ def test_nodes_have_the_population_s_moments() -> None:
     # E p(1-p) of Beta(2, 2) is 1/5.
     assert (success * (1 - success)) @ weight == pytest.approx(0.5 / 5, rel=1e-3)
     problem = LeaderboardSettings(num_prompts=100).problem(parse_scenario("beta(2, 2)"))
-    coarse, fine = (oracle.learner_bound(*parse_population("beta(2, 2)").nodes(n), problem).regret for n in (100, 200))
+    coarse, fine = (optimum.learner_bound(*parse_population("beta(2, 2)").nodes(n), problem).regret for n in (100, 200))
     assert coarse == pytest.approx(fine, rel=1e-2)

@@ -7,11 +7,11 @@ from scipy.special import expit, logit
 from cerolab import Allocation, AllocationProblem, Feedback, Wave
 from cerolab.errors import CerolabError
 from cerolab.groups import whole_groups
-from cerolab.method import Method
 from cerolab.records import read_run
-from sim.cell import Cell, Scenario
-from sim.dynamics import make_path
-from sim.runs import run_method
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.runs import run_method
+from sim.worlds.dynamics import make_path
 
 PROBLEM = AllocationProblem(num_prompts=200, num_rounds=40, budget=4000, capacity=103, max_units=2)
 START = np.random.default_rng(0).uniform(0.02, 0.98, 200)

@@ -11,11 +11,11 @@ import pytest
 
 from cerolab import Allocation, AllocationProblem, available
 from cerolab.errors import InvalidValueError, UnknownNameError
-from cerolab.method import Method
 from cerolab.records import read_run
-from sim.cell import Cell, Scenario
-from sim.lengths import Lengths, make_lengths
-from sim.runs import run_method
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.runs import run_method
+from sim.worlds.lengths import Lengths, make_lengths
 
 TEXT = "lognormal(60, 0.5, 2)"
 PROBLEM = AllocationProblem(

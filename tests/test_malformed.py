@@ -12,10 +12,10 @@ import pytest
 
 from cerolab import AllocationProblem, available, make
 from cerolab.errors import CerolabError
-from cerolab.method import Method
 from cerolab.registry import allocator_class
+from cerolab.tools.method import Method
 from llm.settings import TrainSettings
-from sim.cell import Scenario
+from sim.experiment.cell import Scenario
 from sim.leaderboard_settings import LeaderboardSettings, parse_scenario
 from sim.sweep_settings import SweepSettings
 from tests.strategies import options_for

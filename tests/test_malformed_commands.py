@@ -15,8 +15,8 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from cerolab import cli
-from cerolab.settings import FileToWrite, FolderName, FolderToFill
+from cerolab.tools import command_line
+from cerolab.tools.settings import FileToWrite, FolderName, FolderToFill
 
 # Cyclopts takes it for a mistake that a test lets it read sys.argv; here that is what is tested.
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
@@ -84,10 +84,10 @@ def place(tmp_path, monkeypatch):
     def began(*_: object, **__: object) -> None:
         raise BeganError
 
-    for module in ("cerolab.records", "sim.engine"):
+    for module in ("cerolab.records", "sim.experiment.engine"):
         monkeypatch.setattr(f"{module}.claim_directory", began)
     monkeypatch.setattr("benchmarks.measure.measure", began)
-    monkeypatch.setattr("llm.cache.made_once", began)
+    monkeypatch.setattr("llm.models.cache.made_once", began)
     return tmp_path
 
 
@@ -173,8 +173,10 @@ def as_main(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", module)  # where the types of its settings are looked up
     calls = []
     with monkeypatch.context() as taken:
-        for function in (cli.launch, cli.start):
-            taken.setattr(cli, function.__name__, lambda *args, of=function, **given: calls.append((of, args, given)))
+        for function in (command_line.launch, command_line.start):
+            taken.setattr(
+                command_line, function.__name__, lambda *args, of=function, **given: calls.append((of, args, given))
+            )
         exec(spec.loader.get_code(name), module.__dict__)
     ((function, args, given),) = calls
     return partial(function, *args, **given)

@@ -12,8 +12,8 @@ from scipy import stats
 
 from cerolab import AllocationProblem, BudgetLedger, Feedback, make, seeding
 from cerolab.allocators import mopps
-from cerolab.kinds import Kinds
-from cerolab.nearest import nearest_by_kind
+from cerolab.selection.nearest_draw import nearest_by_kind
+from cerolab.selection.prompt_types import Kinds
 from tests.strategies import Luck, few_examples, method_options, one_wave, play, problems, same_state, success_rates
 
 TARGETS = [(0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (0.8, 0.8), (0.3, 0.7), (0.6, 0.6001)]

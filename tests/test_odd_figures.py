@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from analysis import legend, style
-from analysis.draw import draw
+from analysis.data.describe import plain
+from analysis.data.load import Runs, load_runs
 from analysis.figures import OF_SETTING, OF_STUDY
-from analysis.gallery import draw_sweep
-from analysis.layout import plain
-from analysis.load import Runs, load_runs
+from analysis.plotting import legend, style
+from analysis.plotting.draw import draw
+from analysis.report.gallery import draw_sweep
 from analysis.report.page import render
 from cerolab.errors import RecordError
 from tests.test_analysis_data import Info, make_info, write_detailed_run, write_infos

@@ -6,20 +6,20 @@ from dataclasses import replace
 import cvxpy as cp
 import pytest
 
-from analysis.load import load_runs
-from analysis.offline import offline_check
-from cerolab import oracle
+from analysis.data.load import load_runs
+from analysis.tables.offline import offline_check
+from cerolab import optimum
 from cerolab.errors import CerolabError, RecordError, SolverError
-from cerolab.method import Method
 from cerolab.records import provenance, read_run
-from sim.cell import Cell, Scenario
-from sim.engine import run_experiment
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.engine import run_experiment
+from sim.experiment.offline import OfflineSettings
+from sim.experiment.runs import run_method
+from sim.experiment.task import RunFailedError
 from sim.leaderboard_settings import LeaderboardSettings
-from sim.offline import OfflineSettings
-from sim.populations import parse_population
-from sim.runs import run_method
 from sim.sweep_settings import SweepSettings
-from sim.task import RunFailedError
+from sim.worlds.populations import parse_population
 
 SHAPES = [
     "beta(1, 1)",
@@ -79,14 +79,14 @@ def test_cvxpy_finds_the_closed_forms_optimum_on_every_shape(population, size):
     for seed in range(2):
         success = parse_population(population).draw(size[0], seed)
         rate = success * (1 - success)
-        closed, solved = oracle.solve_static_continuous(rate, problem), oracle.solve_static_cvxpy(rate, problem)
+        closed, solved = optimum.solve_static_continuous(rate, problem), optimum.solve_static_cvxpy(rate, problem)
         assert solved.value == pytest.approx(closed.value, rel=2e-8, abs=1e-8 * problem.num_prompts)
         assert solved.gap <= 1e-7 * max(solved.value, 1.0)
         assert (solved.solver, solved.status) == ("SCS", "optimal")
 
 
 def test_a_pool_that_nothing_can_be_learned_from_needs_no_solver():
-    found = oracle.solve_static_cvxpy([0.0, 0.0, 1e-21], SMALL.problem(3, 10))
+    found = optimum.solve_static_cvxpy([0.0, 0.0, 1e-21], SMALL.problem(3, 10))
     assert found.value == 0.0
     assert found.gap < 1e-12
 
@@ -95,15 +95,15 @@ def test_a_pool_that_nothing_can_be_learned_from_needs_no_solver():
 def test_a_solver_that_stops_early_is_named(monkeypatch, integer):
     _ended(monkeypatch, "optimal_inaccurate")
     with pytest.raises(SolverError, match=f"{'HIGHS' if integer else 'SCS'} ended with 'optimal_inaccurate'"):
-        oracle.solve_static_cvxpy([0.1, 0.2], SMALL.problem(2, 5), integer)
+        optimum.solve_static_cvxpy([0.1, 0.2], SMALL.problem(2, 5), integer)
 
 
 def test_a_solver_that_fails_is_named(monkeypatch):
     _failing(monkeypatch)
     with pytest.raises(SolverError, match=r"SCS ended with .failed .Solver 'SCS' failed"):
-        oracle.solve_static_cvxpy([0.1, 0.2], SMALL.problem(2, 5))
+        optimum.solve_static_cvxpy([0.1, 0.2], SMALL.problem(2, 5))
     with pytest.raises(SolverError, match="HIGHS"):
-        oracle.solve_dynamic([[0.1, 0.2]] * 5, SMALL.problem(2, 5))
+        optimum.solve_dynamic([[0.1, 0.2]] * 5, SMALL.problem(2, 5))
 
 
 def test_a_failed_solver_stands_in_the_record_and_replaces_nothing(monkeypatch, tmp_path):

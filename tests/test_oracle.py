@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cerolab import AllocationProblem, utility
 from cerolab.errors import InvalidValueError
-from cerolab.oracle import (
+from cerolab.optimum import (
     checked_rates,
     feasible_plan,
     first_round_of_plan,
@@ -17,7 +17,7 @@ from cerolab.oracle import (
     solve_static_continuous,
     solve_static_cvxpy,
 )
-from cerolab.value import static_value
+from cerolab.optimum.value import static_value
 from tests.reference.naive_utility import best_integer_exposure_brute
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from cerolab import AllocationProblem, utility
 from cerolab.errors import InvalidValueError
-from cerolab.oracle import dynamic_upper_bound, feasible_plan, solve_dynamic, solve_static
-from cerolab.value import path_value, path_variation
+from cerolab.optimum import dynamic_upper_bound, feasible_plan, solve_dynamic, solve_static
+from cerolab.optimum.value import path_value, path_variation
 from tests.reference.naive_utility import best_dynamic_brute
 
 SOLVER = 1e-6  # HiGHS stops at a dual infeasibility of 1e-7 a row

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from cerolab import AllocationProblem, oracle
+from cerolab import AllocationProblem, optimum
 from cerolab.errors import InvalidValueError
-from cerolab.oracle import solve_growing, solve_static
+from cerolab.optimum import solve_growing, solve_static
 from tests.reference import naive_utility as naive
 from tests.strategies import problems, some_examples
 
@@ -79,7 +79,7 @@ def test_a_pool_of_thousands_is_certified(equal):
     problem = AllocationProblem(num_prompts=3000, num_rounds=60, budget=90_000, capacity=1550, max_units=2)
     rate = np.full(3000, 0.2) if equal else rng.beta(1, 1, 3000) / 4
     arrival = np.sort(rng.choice([0, 12, 24, 36, 59], 3000, p=[0.2, 0.1, 0.1, 0.1, 0.5]))
-    found = oracle.solve_growing(rate, arrival, problem)
+    found = optimum.solve_growing(rate, arrival, problem)
     assert abs(found.gap) <= 1e-9 * found.value
     assert found.exposure[arrival == 59].sum() == 1550  # the last round is full
     assert found.value < solve_static(rate, problem).value

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cerolab import AllocationProblem, utility
 from cerolab.errors import InvalidValueError
-from cerolab.oracle import largest_gains_per_token, solve_static_continuous, solve_static_tokens
+from cerolab.optimum import largest_gains_per_token, solve_static_continuous, solve_static_tokens
 
 PROBLEM = AllocationProblem(
     num_prompts=40, num_rounds=30, budget=600, capacity=40, max_units=2, token_budget=40_000, max_tokens=400

@@ -14,12 +14,12 @@ from matplotlib.image import imread, imsave
 from scipy import stats
 
 from analysis import paper
-from analysis.load import Runs, load_runs, load_setting
-from analysis.mechanism import COST_RATIO, mechanism
-from analysis.paper_tables import ablations, main_results, mechanisms
-from analysis.published import ABLATIONS, MAIN
-from analysis.results import results_frame
-from analysis.statistics import Interval, plus_minus
+from analysis.data.load import Runs, load_runs, load_setting
+from analysis.data.results import results_frame
+from analysis.stats.intervals import Interval, plus_minus
+from analysis.tables.mechanism import COST_RATIO, mechanism
+from analysis.tables.paper_tables import ablations, main_results, mechanisms
+from analysis.tables.published import ABLATIONS, MAIN
 from cerolab.errors import RecordError
 from cerolab.records import RunSettings, RunWriter, pack_experiment
 from tests.test_analysis_data import horizon_infos, power_law, write_detailed_run, write_infos

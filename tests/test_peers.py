@@ -13,16 +13,16 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from analysis.style import look
+from analysis.plotting.style import look
 from cerolab import AllocationProblem, Feedback, available, make, seeding
 from cerolab.allocators import coba, knapsack, vip
 from cerolab.allocators.reinforce_ada_est import proportional_units
-from cerolab.batches import GroupSizes, spread_evenly
-from cerolab.embedding import EmbeddingProcess
-from cerolab.epochs import Epochs
 from cerolab.errors import InvalidValueError, StateError
-from cerolab.projection import largest_increments
-from cerolab.recent import RecentGroups
+from cerolab.estimators.gaussian_process import EmbeddingProcess
+from cerolab.estimators.recent import RecentGroups
+from cerolab.selection.batches import GroupSizes, spread_evenly
+from cerolab.selection.epochs import Epochs
+from cerolab.selection.top_k import largest_increments
 from tests.reference.naive_batches import NaiveCoba, NaiveKnapsack, NaiveReinforceAdaEst, NaiveVip
 from tests.reference.naive_mopps import NaiveMopps
 from tests.strategies import (

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.load import load_runs
+from analysis.data.load import load_runs
 from cerolab import AllocationProblem, BaseAllocator, Feedback, available, make, register, registry
 from cerolab.errors import AllocatorError, InvalidValueError, RecordError
-from cerolab.method import Method
-from cerolab.projection import TieOrder, top_scores
+from cerolab.plugins.sources import sources
 from cerolab.records import RunSettings, RunWriter, own, read_infos
-from cerolab.sources import sources
-from sim.engine import run_cells, run_experiment
+from cerolab.selection.top_k import TieOrder, top_scores
+from cerolab.tools.method import Method
+from sim.experiment.engine import run_cells, run_experiment
+from sim.experiment.task import RunFailedError
 from sim.leaderboard_settings import LeaderboardSettings
-from sim.task import RunFailedError
 from tests.strategies import play
 from tests.test_engines import run_in_parcels
 from tests.test_regret_sweep import lend_registry, settings, sweep
@@ -169,7 +169,7 @@ def leaderboard(tmp_path, **changes):
 
 
 def test_own_runs_go_beside_committed_ones_which_are_read_and_never_written(tmp_path, plugin, monkeypatch):
-    from analysis.load import load_beside_committed
+    from analysis.data.load import load_beside_committed
 
     committed = tmp_path / "results" / "sim" / "board"
     built_in = {"allocators": ("cero", "uniform")}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cerolab.errors import CerolabError
-from sim.populations import parse_population
+from sim.worlds.populations import parse_population
 
 
 def test_beta_has_its_moments():

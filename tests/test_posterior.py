@@ -8,7 +8,7 @@ from scipy import optimize, special, stats
 
 from cerolab import AllocationProblem, Feedback, make
 from cerolab.errors import InvalidValueError
-from cerolab.posterior import (
+from cerolab.estimators.posterior import (
     Posterior,
     checked_prior,
     expected_variance,

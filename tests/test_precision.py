@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cerolab import AllocationProblem, available, make
-from cerolab.bayes import PosteriorAllocator
+from cerolab.allocators._posterior import PosteriorAllocator
 from cerolab.errors import InvalidValueError, StateError
 from cerolab.registry import allocator_class
 from tests.strategies import Luck, as_pairs, few_examples, one_wave, options_for, play, same_state, through_a_file

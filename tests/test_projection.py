@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cerolab.errors import InvalidValueError
-from cerolab.projection import TieOrder, best_allocation, fill_in_order, project_box, project_capped_simplex, top_scores
+from cerolab.selection.projection import project_box, project_capped_simplex
+from cerolab.selection.top_k import TieOrder, best_allocation, fill_in_order, top_scores
 from tests.reference.naive_utility import best_round_selection_brute
 
 REAL = st.floats(-50.0, 50.0)

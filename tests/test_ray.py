@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from cerolab.records import read_infos
-from sim.ray_engine import RayEngine
-from sim.task import RunFailedError
+from sim.experiment.ray_engine import RayEngine
+from sim.experiment.task import RunFailedError
 from tests.test_engines import DETAIL, assert_same_records
 from tests.test_regret_sweep import KILLED, arguments, lend_registry, settings, sweep
 

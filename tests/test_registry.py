@@ -9,7 +9,7 @@ import pytest
 
 import cerolab
 from cerolab import AllocationProblem, BaseAllocator, available, make, register
-from cerolab.base import NoOptions
+from cerolab.allocator import NoOptions
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 from tests.own_registry import own_registry
 from tests.strategies import options_for

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from cerolab import AllocationProblem, BudgetLedger, make
 from cerolab.allocation import Feedback
-from cerolab.oracle import dynamic_upper_bound, solve_dynamic, solve_static
+from cerolab.optimum import dynamic_upper_bound, solve_dynamic, solve_static
+from cerolab.optimum.value import path_value, path_variation
 from cerolab.regret import dynamic_bound, same_path_regret, static_bound, static_regret
-from cerolab.value import path_value, path_variation
 from tests.reference.naive_utility import support_exposure
 
 # --- adversaries: each picks the successes of a round, knowing everything --------------------------------------

@@ -11,11 +11,11 @@ import pytest
 
 from cerolab import registry
 from cerolab.errors import CerolabError
-from cerolab.method import Method
 from cerolab.records import claim_directory, method_label, read_infos
-from sim.engine import run_cells
+from cerolab.tools.method import Method
+from sim.experiment.engine import run_cells
+from sim.experiment.task import RunFailedError
 from sim.sweep_settings import QUICK, SweepSettings
-from sim.task import RunFailedError
 
 TINY = {
     "name": "tiny",

@@ -12,13 +12,13 @@ import pytest
 
 from cerolab.errors import CerolabError, InvalidValueError
 from cerolab.records import read_infos
-from sim.cell import Cell, Scenario
-from sim.populations import parse_population
+from sim.experiment.cell import Cell, Scenario
 from sim.replica.__main__ import replica
 from sim.replica.curves import recorded_curves, simulated_curves
 from sim.replica.dynamics import fit_learning
 from sim.replica.population import Mixture, fit_population
 from sim.replica.recorded import read_recorded
+from sim.worlds.populations import parse_population
 from tests.replicas import DYNAMICS, POPULATION, PROBLEM, relabel, train
 from tests.test_plugins import TEMPLATE, plugin
 

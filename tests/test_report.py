@@ -17,16 +17,16 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from analysis import tally
-from analysis.contrast import Standing, compare
+from analysis.data.load import Runs, load_runs
 from analysis.figures import OF_SETTING, OF_STUDY
-from analysis.load import Runs, load_runs
 from analysis.report.__main__ import main
 from analysis.report.page import render
 from analysis.report.pictures import richest
 from analysis.report.settings import find_worlds
-from analysis.scores import Score, find_scores
-from analysis.verdict import Case, Verdict, find_case, judge
+from analysis.stats import tally
+from analysis.stats.contrast import Standing, compare
+from analysis.stats.scores import Score, find_scores
+from analysis.stats.verdict import Case, Verdict, find_case, judge
 from tests.test_analysis_data import horizon_infos, make_info, power_law, write_detailed_run, write_infos
 from tests.test_analysis_training import write_run, write_study
 

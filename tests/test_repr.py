@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.load import Runs, load_runs
-from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, available, make, oracle
-from cerolab.posterior import Posterior
+from analysis.data.load import Runs, load_runs
+from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, available, make, optimum
+from cerolab.estimators.posterior import Posterior
 from cerolab.text import brief
 from tests.test_analysis_data import horizon_infos, power_law, write_infos
 
@@ -76,7 +76,7 @@ def test_a_posterior_is_short() -> None:
 
 
 def test_an_optimum_is_short() -> None:
-    best = oracle.solve_static(np.full(PROBLEM.num_prompts, 0.25), PROBLEM)
+    best = optimum.solve_static(np.full(PROBLEM.num_prompts, 0.25), PROBLEM)
     assert repr(best).startswith("Optimum(exposure=[10, 10, 10, ... 100,000], value=")
     assert len(repr(best)) < 150
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cerolab import AllocationProblem, BudgetLedger, Feedback, make, oracle
+from cerolab import AllocationProblem, BudgetLedger, Feedback, make, optimum
 from cerolab.errors import InvalidValueError
-from cerolab.posterior import Posterior
+from cerolab.estimators.posterior import Posterior
 from tests.reference.naive_resolve import NaiveRenew, NaiveResolve
 from tests.strategies import Luck, few_examples, one_wave, play, problems, success_rates
 
@@ -118,7 +118,7 @@ def regret(method, success, seed=0, problem=POOL, **options):
     q = success * (1 - success)
     curvature = 4 * problem.saturation * q / problem.exposure_scale
     value = (1 - np.exp(-curvature * ledger.exposure_M)).sum()
-    return (oracle.solve_static(q, problem).value - value) / problem.num_prompts, ledger
+    return (optimum.solve_static(q, problem).value - value) / problem.num_prompts, ledger
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (0.5, 0.5), (0.3, 1), (2, 2)])
@@ -245,7 +245,7 @@ def test_graded_rewards_vary_less_and_are_planned_for():
         q = success * (1 - success) / checks
         curvature = 4 * POOL.saturation * q / POOL.exposure_scale
         value = (1 - np.exp(-curvature * ledger.exposure_M)).sum()
-        regrets[method] = oracle.solve_static(q, POOL).value - value
+        regrets[method] = optimum.solve_static(q, POOL).value - value
         if method == "resolve":
             assert allocator.posterior.variance_ratio() == pytest.approx(1 / checks, rel=0.2)
     assert regrets["resolve"] < 0.8 * regrets["cero"]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cerolab import Allocation, AllocationProblem, make, oracle, utility
-from cerolab.tokens import expected_unit_tokens, first_within, round_tokens
+from cerolab import Allocation, AllocationProblem, make, optimum, utility
+from cerolab.estimators.token_cost import expected_unit_tokens, first_within, round_tokens
 from tests.reference.naive_resolve import NaiveTokenResolve
 from tests.strategies import Luck, as_pairs, few_examples, one_wave, problems, success_rates
 
@@ -22,7 +22,7 @@ def unit_plan(rates, allocator) -> np.ndarray:
     """Of equal gains it must be the allocator's own choice, since they may cost differently."""
     most = (allocator.problem.num_rounds - allocator.round_index) * allocator.problem.max_units
     curvature_M = utility.curvature(np.array(rates), allocator.problem)
-    return oracle.largest_gains(curvature_M, allocator.exposure_M, most, allocator.remaining)[0]
+    return optimum.largest_gains(curvature_M, allocator.exposure_M, most, allocator.remaining)[0]
 
 
 @few_examples

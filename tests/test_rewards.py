@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cerolab import Allocation, AllocationProblem
 from cerolab.errors import CerolabError
 from cerolab.feedback import validated
-from sim.rewards import Rewards
+from sim.worlds.rewards import Rewards
 
 PROBLEM = AllocationProblem(num_prompts=5, num_rounds=100, budget=200, capacity=20, max_units=5, responses_per_unit=3)
 SUCCESS = np.array([0.0, 0.2, 0.5, 0.9, 1.0])

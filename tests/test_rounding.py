@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cerolab import AllocationProblem, oracle
+from cerolab import AllocationProblem, optimum
 from cerolab.allocation import Allocation
 from cerolab.allocators import coba, reinforce_ada_est
-from cerolab.batches import GroupSizes
-from cerolab.oracle.static import largest_gains
-from cerolab.projection import largest_increments
+from cerolab.estimators.token_cost import first_within
+from cerolab.optimum.static import largest_gains
 from cerolab.rounding import comparable, written
-from cerolab.tokens import first_within
+from cerolab.selection.batches import GroupSizes
+from cerolab.selection.top_k import largest_increments
 
 RNG = np.random.default_rng(5)
 
@@ -98,7 +98,7 @@ def test_the_oracle_gives_what_is_left_over_to_the_first_of_equal_prompts() -> N
     for _ in range(20):
         assert largest_gains(shaken(curvature), start, 40, 120)[0].tolist() == wanted
     problem = AllocationProblem(num_prompts=50, num_rounds=40, budget=120, capacity=10, max_units=1)
-    assert oracle.solve_static(np.full(50, 0.25), problem).exposure.tolist() == wanted
+    assert optimum.solve_static(np.full(50, 0.25), problem).exposure.tolist() == wanted
 
 
 def test_groups_that_cost_just_the_tokens_left_fit_however_they_are_rounded() -> None:

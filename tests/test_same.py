@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imsave
 
-from analysis.same import row_written, same_file, same_numbers, same_picture, same_text
+from analysis.tables.same import row_written, same_file, same_numbers, same_picture, same_text
 
 HEAD = "where,mean,sd,num_seeds\n"
 

@@ -13,12 +13,12 @@ import pytest
 from pydantic import Field
 
 from cerolab.errors import InvalidValueError, UnknownNameError
-from cerolab.plain_yaml import read_yaml
 from cerolab.registry import import_plugins
-from cerolab.settings import CommandLineOnly, FileToWrite, FolderName, NoRepeats, Seeds, Settings, checked, one_of
-from cerolab.spec import parse_call
+from cerolab.tools.plain_yaml import read_yaml
+from cerolab.tools.settings import CommandLineOnly, FileToWrite, FolderName, NoRepeats, Seeds, Settings, checked, one_of
+from cerolab.tools.spec import parse_call
+from sim.experiment.memory import check_memory, memory_bytes
 from sim.leaderboard_settings import LeaderboardSettings
-from sim.memory import check_memory, memory_bytes
 from sim.sweep_settings import ABLATIONS, ALLOCATORS, SweepSettings
 from tests.test_malformed_commands import ROOT
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from cerolab import AllocationProblem, BudgetLedger, available, oracle, regret
-from cerolab.base import NoOptions
-from cerolab.method import Method
+from cerolab import AllocationProblem, BudgetLedger, available, optimum, regret
+from cerolab.allocator import NoOptions
 from cerolab.records import read_run, read_schedule
 from cerolab.registry import allocator_class
-from sim.cell import Cell, Scenario
-from sim.loop import simulate
-from sim.runs import run_method, summary
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.loop import simulate
+from sim.experiment.runs import run_method, summary
 
 PROBLEM = AllocationProblem(num_prompts=60, num_rounds=40, budget=1200, capacity=31, max_units=2, responses_per_unit=4)
 NAMES = available()
@@ -149,7 +149,7 @@ def test_records_hold_what_happened(tmp_path):
     assert (first["predicted_success"] == 0.5).all()
     assert groups["reward_mean"].to_numpy() == pytest.approx((groups["reward_sum"] / groups["responses"]).to_numpy())
     q = the_cell.success_M * (1 - the_cell.success_M)
-    assert pool["optimal_exposure"].tolist() == oracle.solve_static(q, PROBLEM).exposure.tolist()
+    assert pool["optimal_exposure"].tolist() == optimum.solve_static(q, PROBLEM).exposure.tolist()
     replay = read_schedule(path)
     assert sum(allocation.num_units for allocation in replay) == results["units_spent"]
 

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 
 from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, available, make
+from cerolab.allocators._posterior import PosteriorAllocator, PosteriorOptions
 from cerolab.allocators.cero import Cero
-from cerolab.bayes import PosteriorAllocator, PosteriorOptions
 from cerolab.errors import InvalidValueError, OverspendError, ProtocolError
-from cerolab.method import Method
-from cerolab.projection import best_allocation
 from cerolab.registry import allocator_class
+from cerolab.selection.top_k import best_allocation
 from cerolab.stack import LedgerStack, Stack, StackableAllocator, end_to_end
-from sim.cell import Cell, Scenario
-from sim.dynamics import StaticPath
-from sim.local_engine import run_locally
-from sim.loop import simulate
-from sim.rewards import Rewards
-from sim.runs import run_method, run_stack, stacks
-from sim.task import RunFailedError, Task, stack_tasks
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.local_engine import run_locally
+from sim.experiment.loop import simulate
+from sim.experiment.runs import run_method, run_stack, stacks
+from sim.experiment.task import RunFailedError, Task, stack_tasks
+from sim.worlds.dynamics import StaticPath
+from sim.worlds.rewards import Rewards
 from tests.test_engines import assert_same_records, run_in_parcels
 from tests.test_regret_sweep import settings, sweep
 

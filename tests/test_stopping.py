@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cerolab import AllocationProblem, BudgetLedger, Feedback, make, oracle
+from cerolab import AllocationProblem, BudgetLedger, Feedback, make
+from cerolab import optimum as oracle
 from cerolab.errors import InvalidValueError
-from cerolab.oracle import learner_bound, solve_stopping, stopping, stopping_problem
+from cerolab.optimum import learner_bound, solve_stopping, stopping, stopping_problem
 
 PROBLEM = AllocationProblem(
     num_prompts=100, num_rounds=10, budget=400, capacity=60, max_units=1, responses_per_unit=2, saturation=1.0

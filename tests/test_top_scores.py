@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cerolab.errors import InvalidValueError
-from cerolab.projection import TieOrder, top_scores
+from cerolab.selection.top_k import TieOrder, top_scores
 
 NUM_PROMPTS = 50_000
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cerolab import AllocationProblem, oracle, utility
+from cerolab import AllocationProblem, optimum, utility
 from cerolab.regret import fenchel_upper_bound
 from tests.reference import naive_utility as naive
 
@@ -205,7 +205,7 @@ def test_the_round_dual_is_above_the_optimum_for_any_slopes_and_price(problem, s
     rate = rng.uniform(0.0, 0.25, problem.num_prompts) * rng.integers(0, 2, problem.num_prompts)
     slope = rng.uniform(0.0, 1.0, problem.num_prompts) ** rng.choice([0.2, 1.0, 5.0]) * problem.max_slope
     price = float(rng.uniform(0.0, 1.2) ** 3) * problem.max_slope
-    best = oracle.solve_static(rate, problem).value
+    best = optimum.solve_static(rate, problem).value
     assert fenchel_upper_bound(rate, slope, price, problem) >= best - 1e-10
 
 
@@ -213,7 +213,7 @@ def test_the_round_dual_is_above_the_optimum_for_any_slopes_and_price(problem, s
 def test_the_round_dual_is_tight_at_the_slopes_and_price_of_the_optimum(problem, seed):
     rng = np.random.default_rng(seed)
     rate = rng.uniform(0.0, 0.25, problem.num_prompts) * (rng.random(problem.num_prompts) < 0.8)
-    best = oracle.solve_static_continuous(rate, problem)
+    best = optimum.solve_static_continuous(rate, problem)
     slope = utility.marginal(utility.curvature(rate, problem), best.exposure)
     bound = fenchel_upper_bound(rate, slope, best.multiplier, problem)
     assert bound == pytest.approx(best.value, rel=1e-8, abs=1e-9)

@@ -16,9 +16,9 @@ from cerolab import Allocation, AllocationProblem, BudgetLedger, Feedback, Wave,
 from cerolab.allocators.hora import hit_utility
 from cerolab.errors import CerolabError, InvalidValueError, StateError
 from cerolab.groups import mixed_prompts
-from cerolab.method import Method
-from sim.cell import Cell
-from sim.cell import Scenario as World
+from cerolab.tools.method import Method
+from sim.experiment.cell import Cell
+from sim.experiment.cell import Scenario as World
 from tests.reference.naive_waves import NaiveDapo, NaiveGreso, NaiveHora, NaiveReinforceAda, NaiveSpeed
 from tests.strategies import (
     Luck,

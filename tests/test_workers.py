@@ -19,9 +19,9 @@ import pytest
 from cerolab.errors import RecordError, RunFinishedError, RunTakenError
 from cerolab.records import RunWriter, claim_directory, files, provenance, read_infos, write_in_turn
 from cerolab.records.files import Lock
-from cerolab.workers import in_processes
-from sim.engine import run_cells
-from sim.local_engine import run_locally
+from cerolab.tools.workers import in_processes
+from sim.experiment.engine import run_cells
+from sim.experiment.local_engine import run_locally
 from tests.test_records import settings as run_settings
 from tests.test_records import written
 from tests.test_regret_sweep import arguments, results, settings, sweep

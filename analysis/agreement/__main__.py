@@ -12,11 +12,11 @@ from rich.text import Text
 from analysis.agreement.findings import CAUTION
 from analysis.agreement.page import find_agreement
 from analysis.command import says_errors
-from analysis.load import load_setting
-from analysis.tables import to_rich
-from cerolab.cli import start
+from analysis.data.load import load_setting
+from analysis.tables.sweep_tables import to_rich
 from cerolab.records.files import write_text
-from cerolab.settings import FolderToFill
+from cerolab.tools.command_line import start
+from cerolab.tools.settings import FolderToFill
 
 app = App(
     name="python -m analysis.agreement",

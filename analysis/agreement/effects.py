@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.heldout import BASELINE, Comparison, accuracy_points, compare_to_uniform, mean_curve
-from analysis.load import Runs
-from analysis.statistics import NO_INTERVAL, Interval, combined
-from analysis.style import in_order
+from analysis.data.load import Runs
+from analysis.data.methods import in_order
+from analysis.stats.heldout import BASELINE, Comparison, accuracy_points, compare_to_uniform, mean_curve
+from analysis.stats.intervals import NO_INTERVAL, Interval, combined
 
 
 @dataclass(frozen=True, eq=False)

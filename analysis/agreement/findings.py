@@ -9,11 +9,11 @@ import numpy as np
 from analysis.agreement.effects import Effect, is_baseline
 from analysis.agreement.pairs import Kind, Pair, find_pairs
 from analysis.agreement.ranks import Ranks, rank_agreement
-from analysis.contrast import FAMILY_LEVEL, listed, probability
-from analysis.scores import Score
-from analysis.statistics import holm
-from analysis.style import in_order, look
-from analysis.verdict import is_told
+from analysis.data.methods import in_order, method_name
+from analysis.stats.contrast import FAMILY_LEVEL, listed, probability
+from analysis.stats.intervals import holm
+from analysis.stats.scores import Score
+from analysis.stats.verdict import is_told
 
 CAUTION = (
     "Sure, and held for better or worse: shown by a t-test on the means over seeds, at 5 % after Holm's correction for "
@@ -37,7 +37,7 @@ def score_lines(measured: Score, predicted: Score) -> list[str]:
         without = f"the {len(usable)} that are not told the success rates"
         found.append(_ranks(rank_agreement(measured.values, predicted.values, usable), without))
     if single:
-        found.append(f"Not ranked, for want of a second seed: {listed([look(method).name for method in single])}.")
+        found.append(f"Not ranked, for want of a second seed: {listed([method_name(method) for method in single])}.")
     return [*found, *_pairs(find_pairs(measured, predicted, ranked))]
 
 
@@ -51,7 +51,7 @@ def effect_lines(effects: Sequence[Effect]) -> list[str]:
     ]
     p_values = holm(effect.excess.p_value for effect, _, _ in judged)
     for (effect, measured, predicted), p_value in zip(judged, p_values, strict=True):
-        name, excess = look(effect.method).name, effect.excess
+        name, excess = method_name(effect.method), effect.excess
         numbers = (
             f"measured {measured.text()}, predicted {predicted.text()}, predicted minus measured {excess.text()} points"
         )

@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import draw, style
 from analysis.agreement.effects import Effect, find_effects
 from analysis.agreement.findings import CAUTION, effect_lines, score_lines
+from analysis.data.describe import describe
+from analysis.data.load import Runs
+from analysis.data.methods import method_name
 from analysis.figures import accuracy
-from analysis.heldout import REACHING
-from analysis.layout import describe, set_heading
-from analysis.load import Runs
-from analysis.scores import find_scores
-from analysis.statistics import signed
-from analysis.style import look
-from analysis.tables import NOT_REACHED, to_markdown
-from analysis.training_tables import training_summary
+from analysis.plotting import draw, style
+from analysis.plotting.layout import set_heading
+from analysis.stats.heldout import NOT_REACHED, REACHING
+from analysis.stats.intervals import signed
+from analysis.stats.scores import find_scores
+from analysis.tables.sweep_tables import to_markdown
+from analysis.tables.training_tables import training_summary
 from cerolab.errors import RecordError
 from cerolab.records.settings import differing_keys
 
@@ -89,7 +90,7 @@ def find_agreement(training: Runs, replica: Runs) -> Agreement:
             sections[f"Ranking by {name}"] = score_lines(score, theirs[name])
     absent = sorted(set(training.frame["method"]) - set(replica.frame["method"]))
     if absent:
-        names = ", ".join(look(method).name for method in absent)
+        names = ", ".join(method_name(method) for method in absent)
         sections["Left out"] = [f"Trained but not simulated: {names}."]
     return Agreement(training, replica, _table(training, replica, effects), sections)
 
@@ -119,7 +120,7 @@ def _table(training: Runs, replica: Runs, effects: list[Effect]) -> pd.DataFrame
         both = ours[effect.method], theirs[effect.method]
         rows.append(
             {
-                "allocator": look(effect.method).name,
+                "allocator": method_name(effect.method),
                 "seeds": " | ".join(str(row["num_seeds"]) for row in both),
                 "accuracy at end, %": _pair([row["accuracy_end"] for row in both]),
                 "against Uniform, points": _pair([row["difference"] for row in both]),

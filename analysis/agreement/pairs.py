@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
 
-from analysis.contrast import Contrast, Standing, compare, corrected
-from analysis.scores import Score
-from analysis.style import look
+from analysis.data.methods import method_name
+from analysis.stats.contrast import Contrast, Standing, compare, corrected
+from analysis.stats.scores import Score
 
 
 class Kind(Enum):
@@ -42,7 +42,7 @@ class Pair:
     @property
     def names(self) -> str:
         """``CERO with Uniform``."""
-        return f"{self.measured.name} with {look(self.measured.other).name}"
+        return f"{self.measured.name} with {method_name(self.measured.other)}"
 
     def text(self) -> str:
         """``CERO with Uniform, measured -0.93 points (-1.76 to -0.11), predicted +0.35 points (+0.20 to +0.51)``."""

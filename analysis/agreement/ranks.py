@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.statistics import FloatArray, signed
+from analysis.data.types import FloatArray
+from analysis.stats.intervals import signed
 
 _FEWEST = 3  # of two allocators the order agrees or it does not
 

@@ -1,6 +1,5 @@
-"""One figure, one file, each an ``analysis.draw.FigureModule``; the same for records of simulator and training."""
+"""One figure, one file, each a ``plotting.draw.FigureModule``; the same for records of simulator and training."""
 
-from analysis.draw import FigureModule
 from analysis.figures import (
     accuracy,
     against_uniform,
@@ -20,6 +19,7 @@ from analysis.figures import (
     responses_to_target,
     selection_lift,
 )
+from analysis.plotting.draw import FigureModule
 
 # Figures of runs that may be compared with one another.
 OF_SETTING: dict[str, FigureModule] = {

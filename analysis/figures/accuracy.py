@@ -6,12 +6,12 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from analysis.curves import draw_line
-from analysis.draw import BANDS, Panel
-from analysis.heldout import accuracy_points, mean_curve, no_accuracy
-from analysis.layout import fit_to_lines, legend_below, plain_axis
-from analysis.load import Runs
-from analysis.style import in_order, look
+from analysis.data.load import Runs
+from analysis.data.methods import in_order, method_name
+from analysis.plotting.draw import BANDS, Panel
+from analysis.plotting.layout import fit_to_lines, legend_below, plain_axis
+from analysis.plotting.lines import draw_line
+from analysis.stats.heldout import accuracy_points, mean_curve, no_accuracy
 
 CAPTION = "Held-out accuracy against responses spent"
 NOTE = f"Accuracy: mean over questions. {BANDS}"
@@ -30,7 +30,7 @@ def panels(runs: Runs) -> list[Panel]:
 def _draw_panel(axes: Axes, runs: Runs) -> None:
     points = accuracy_points(runs)
     for method in in_order(points["method"]):
-        draw_line(axes, mean_curve(points, method), method, look(method).name)
+        draw_line(axes, mean_curve(points, method), method, method_name(method))
     plain_axis(axes, "x")
     fit_to_lines(axes)
     axes.set_xlabel("responses spent")

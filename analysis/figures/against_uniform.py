@@ -8,13 +8,20 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.curves import name_rows, rows_height
-from analysis.draw import Panel
-from analysis.heldout import BASELINE, REACHING, Comparison, accuracy_points, compare_to_uniform, no_accuracy
-from analysis.load import Runs
-from analysis.statistics import Interval
-from analysis.style import REFERENCE, look
-from analysis.tables import NOT_REACHED
+from analysis.data.load import Runs
+from analysis.plotting.draw import Panel
+from analysis.plotting.lines import name_rows, rows_height
+from analysis.plotting.style import REFERENCE, look
+from analysis.stats.heldout import (
+    BASELINE,
+    NOT_REACHED,
+    REACHING,
+    Comparison,
+    accuracy_points,
+    compare_to_uniform,
+    no_accuracy,
+)
+from analysis.stats.intervals import Interval
 
 CAPTION = "Held-out accuracy against Uniform's"
 NOTE = (

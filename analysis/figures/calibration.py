@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.correlation import coefficient, correlate
-from analysis.draw import Panel
-from analysis.load import Runs
-from analysis.predictions import leading_method, no_predictions
-from analysis.statistics import mean_interval
-from analysis.style import REFERENCE, look
-from analysis.text import counted
+from analysis.data.load import Runs
+from analysis.data.methods import method_name
+from analysis.data.predictions import leading_method, no_predictions
+from analysis.data.text import counted
+from analysis.plotting.draw import Panel
+from analysis.plotting.style import REFERENCE, look
+from analysis.stats.correlation import coefficient, correlate
+from analysis.stats.intervals import mean_interval
 
 BINS = 7
 LARGEST = 0.25  # of p (1 - p)
@@ -54,7 +55,7 @@ def missing(runs: Runs) -> str:
     """What the runs lack to be drawn."""
     if lack := no_predictions(runs):
         return lack
-    name = look(leading_method(runs)).name
+    name = method_name(leading_method(runs))
     return "" if len(_known(_leading(runs))) else f"no group of {name} has a prediction and two responses"
 
 
@@ -66,7 +67,7 @@ def panels(runs: Runs) -> list[Panel]:
     found = correlate(means["predicted"], means["observed"])
     predicted, observed = overall(groups)
     title = (
-        f"{look(leading_method(runs)).name}, {counted(bins['run_id'].nunique(), 'seed')}: "
+        f"{method_name(leading_method(runs))}, {counted(bins['run_id'].nunique(), 'seed')}: "
         f"mean predicted {predicted:.3f}, observed {observed:.3f}\n"
         f"Pearson {coefficient(found.pearson)}, Spearman {coefficient(found.spearman)} over {found.points} bins"
     )

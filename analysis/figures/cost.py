@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.curves import draw_points, name_rows, rows_height
-from analysis.draw import Panel
-from analysis.layout import legend_below, plain, plain_axis
-from analysis.load import RUN, Runs
-from analysis.rounds import every_round
-from analysis.style import in_order, look
+from analysis.data.describe import plain
+from analysis.data.load import RUN, Runs
+from analysis.data.methods import in_order
+from analysis.data.rounds import every_round
+from analysis.plotting.draw import Panel
+from analysis.plotting.layout import legend_below, plain_axis
+from analysis.plotting.lines import draw_points, name_rows, rows_height
+from analysis.plotting.style import look
 
 STALL_RATIO, STALL_SECONDS = 100.0, 10.0
 CAPTION = "What a run costs: seconds by phase, and per million tokens or responses"

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.curves import curve, draw_line
-from analysis.draw import BANDS, Panel
-from analysis.layout import fit_to_lines, legend_below
-from analysis.load import Runs
-from analysis.rounds import cumulative, every_round
-from analysis.statistics import FloatArray
-from analysis.style import in_order, look
+from analysis.data.load import Runs
+from analysis.data.methods import in_order, method_name
+from analysis.data.rounds import cumulative, every_round
+from analysis.data.types import FloatArray
+from analysis.plotting.draw import BANDS, Panel
+from analysis.plotting.layout import fit_to_lines, legend_below
+from analysis.plotting.lines import draw_line
+from analysis.stats.curves import curve
 
 WINDOW = 0.05  # of the budget
 CAPTION = "Effective-group rate over the consumed budget"
@@ -65,7 +66,7 @@ def _draw_panel(axes: Axes, runs: Runs) -> None:
         rates = [effective_rate(of_run, budget) for _, of_run in of_method]
         consumed = 100 * np.tile(consumed_shares(), len(rates))
         found = pd.DataFrame({"consumed": consumed, "rate": 100 * np.concatenate(rates)}).dropna()
-        draw_line(axes, curve(found, "consumed", "consumed", "rate"), method, look(method).name, marked=_POINTS // 8)
+        draw_line(axes, curve(found, "consumed", "consumed", "rate"), method, method_name(method), marked=_POINTS // 8)
     axes.set_xlim(0.0, 100.0)
     fit_to_lines(axes)
     axes.set_ylim(0.0, min(100.0, axes.get_ylim()[1]))

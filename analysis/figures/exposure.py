@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from analysis.draw import Panel
-from analysis.layout import legend_below
-from analysis.load import Runs
-from analysis.statistics import FloatArray
-from analysis.style import REFERENCE, in_order, look
+from analysis.data.load import Runs
+from analysis.data.methods import in_order, method_name
+from analysis.data.types import FloatArray
+from analysis.plotting.draw import Panel
+from analysis.plotting.layout import legend_below
+from analysis.plotting.style import REFERENCE, look
 
 CAPTION = "Terminal exposure over the pool"
 NOTE = "Prompts of all seeds together. Dashed: everybody gets the equal share R = B/M."
@@ -38,7 +39,7 @@ def _draw_panel(axes: Axes, runs: Runs) -> None:
     pool = runs.table("pool")
     equal_share = runs.problem["budget"] / runs.problem["num_prompts"]
     lines = [
-        (look(method).name, look(method), pool[pool["method"] == method]["exposure"])
+        (method_name(method), look(method), pool[pool["method"] == method]["exposure"])
         for method in in_order(pool["method"])
     ]
     for label, style, exposure in lines:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.draw import Panel
-from analysis.load import Runs
-from analysis.statistics import FloatArray
-from analysis.style import in_order, look
-from analysis.text import counted
+from analysis.data.load import Runs
+from analysis.data.methods import in_order, method_name
+from analysis.data.text import counted
+from analysis.data.types import FloatArray
+from analysis.plotting.draw import Panel
 
 ROWS, COLUMNS = 40, 50  # at most
 UNSAMPLED = 0.5  # success of a prompt without responses: the prior's mean
@@ -105,7 +105,7 @@ def panels(runs: Runs) -> list[Panel]:
         kind="true" if _truth_known(runs) else "estimated",
     )
     return [
-        Panel(f"{look(method).name}, {counted(len(found[method]), 'seed')}", partial(paint, units=units), 3.5)
+        Panel(f"{method_name(method)}, {counted(len(found[method]), 'seed')}", partial(paint, units=units), 3.5)
         for method, units in means.items()
     ]
 

@@ -7,15 +7,16 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.board import EFFECTIVE, GAIN, STUDY, find_boards, main_scores
-from analysis.contrast import compare
-from analysis.curves import ROUNDING, name_rows, rows_height
-from analysis.draw import Panel
-from analysis.layout import log_axis
-from analysis.load import Runs
-from analysis.scores import Score
-from analysis.statistics import mean_interval
-from analysis.style import REFERENCE, look
+from analysis.data.load import Runs
+from analysis.plotting.draw import Panel
+from analysis.plotting.layout import log_axis
+from analysis.plotting.lines import name_rows, rows_height
+from analysis.plotting.style import REFERENCE, look
+from analysis.stats.board import EFFECTIVE, GAIN, STUDY, find_boards, main_scores
+from analysis.stats.contrast import compare
+from analysis.stats.curves import ROUNDING
+from analysis.stats.intervals import mean_interval
+from analysis.stats.scores import Score
 
 CAPTION = "The leaderboard: every allocator in the same worlds, at equal responses"
 NOTE = (

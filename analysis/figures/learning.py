@@ -7,14 +7,14 @@ from functools import partial
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
-from analysis.curves import draw_points, rows_height
-from analysis.draw import Panel
-from analysis.load import Runs
-from analysis.results import results_frame
-from analysis.select import refuse_mixtures
-from analysis.statistics import paired_difference
-from analysis.worlds import population_title
+from analysis.data.load import Runs
+from analysis.data.methods import in_order
+from analysis.data.results import results_frame
+from analysis.data.select import refuse_mixtures
+from analysis.data.worlds import population_title
+from analysis.plotting.draw import Panel
+from analysis.plotting.lines import draw_points, rows_height
+from analysis.stats.intervals import paired_difference
 
 CAPTION = "Learning in the simulator: held-out gain and effective groups"
 NOTE = (
@@ -58,7 +58,7 @@ def _draw_gain(axes: Axes, runs: pd.DataFrame) -> None:
     gains = runs.pivot_table(index="seed", columns="method", values="gain")
     if "uniform" not in gains:
         return
-    for place, method in enumerate(style.in_order(runs["method"])):
+    for place, method in enumerate(in_order(runs["method"])):
         if method != "uniform":
             found = paired_difference(gains[method].to_numpy(), gains["uniform"].to_numpy())
             axes.text(1.02, place, found.text(), transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)

@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.curves import curve, draw_line
-from analysis.draw import BANDS, Panel
-from analysis.layout import legend_below, plain_axis
-from analysis.load import Runs
-from analysis.rounds import cumulative, every_round
-from analysis.statistics import FloatArray
-from analysis.style import REFERENCE, in_order, look
+from analysis.data.load import Runs
+from analysis.data.methods import in_order, method_name
+from analysis.data.rounds import cumulative, every_round
+from analysis.data.types import FloatArray
+from analysis.plotting.draw import BANDS, Panel
+from analysis.plotting.layout import legend_below, plain_axis
+from analysis.plotting.lines import draw_line
+from analysis.plotting.style import REFERENCE, look
+from analysis.stats.curves import curve
 
 CAPTION = "Pacing gap: responses spent beyond an even pace"
 NOTE = (
@@ -57,7 +59,7 @@ def _draw_panel(axes: Axes, runs: Runs) -> None:
         gaps = [pacing_gap(of_run, problem) for of_run in of_runs]
         found = pd.DataFrame({"round": np.tile(np.arange(horizon + 1), len(gaps)), "gap": np.concatenate(gaps)})
         line = curve(found, "round", "round", "gap")
-        draw_line(axes, line, method, look(method).name, marked=max(1, horizon // _MARKERS))
+        draw_line(axes, line, method, method_name(method), marked=max(1, horizon // _MARKERS))
         ends = pd.DataFrame([epoch_ends(of_run, problem["num_prompts"]) for of_run in of_runs]).dropna(axis=1).mean()
         for end in ends[:_MOST_EPOCHS]:
             axes.axvline(end, color=look(method).colour, linewidth=0.8, alpha=0.45, zorder=1)

@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.correlation import coefficient, correlate
-from analysis.curves import Curve, curve, draw_band
-from analysis.draw import BANDS, Panel
-from analysis.layout import legend_below
-from analysis.load import Runs
-from analysis.predictions import leading_method, no_predictions
-from analysis.rounds import cumulative
-from analysis.statistics import FloatArray
-from analysis.style import Look, look
+from analysis.data.load import Runs
+from analysis.data.methods import method_name
+from analysis.data.predictions import leading_method, no_predictions
+from analysis.data.rounds import cumulative
+from analysis.data.types import FloatArray
+from analysis.plotting.draw import BANDS, Panel
+from analysis.plotting.layout import legend_below
+from analysis.plotting.lines import draw_band
+from analysis.plotting.style import Look
+from analysis.stats.correlation import coefficient, correlate
+from analysis.stats.curves import Curve, curve
 
 INTERVALS = 10
 CAPTION = "Predicted value and observed reward variance over the budget"
@@ -78,7 +80,7 @@ def missing(runs: Runs) -> str:
     found = tracked(runs, method)
     for column in ("predicted_value_mean", "observed_value_mean"):
         if column not in found:
-            return f"no round of {look(method).name} has a {column}"
+            return f"no round of {method_name(method)} has a {column}"
     return ""
 
 
@@ -87,7 +89,7 @@ def panels(runs: Runs) -> list[Panel]:
     method = leading_method(runs)
     lines = tracked(runs, method)
     found = correlate(lines["predicted_value_mean"].mean, lines["observed_value_mean"].mean)
-    title = f"{look(method).name}: Pearson {coefficient(found.pearson)} over {found.points} intervals"
+    title = f"{method_name(method)}: Pearson {coefficient(found.pearson)} over {found.points} intervals"
     return [Panel(title, partial(_draw_panel, lines=lines))]
 
 

@@ -7,13 +7,14 @@ from functools import partial
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
-from analysis.curves import curve, draw_curve
-from analysis.draw import BANDS, Panel
+from analysis.data.load import Runs
+from analysis.data.methods import in_order
+from analysis.data.select import by_population
 from analysis.figures.regret_horizon import draw_reference, missing, slope_label, usable
-from analysis.layout import legend_below, log_axis
-from analysis.load import Runs
-from analysis.select import by_population
+from analysis.plotting.draw import BANDS, Panel
+from analysis.plotting.layout import legend_below, log_axis
+from analysis.plotting.lines import draw_curve
+from analysis.stats.curves import curve
 
 __all__ = ["CAPTION", "NOTE", "missing", "panels"]
 
@@ -33,7 +34,7 @@ def panels(runs: Runs) -> list[Panel]:
 
 def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:
     seen: list[float] = []
-    for method in style.in_order(runs["method"]):
+    for method in in_order(runs["method"]):
         own = runs[runs["method"] == method]
         # What is zero up to rounding stays so; K times it need not be.
         if not curve(own, "num_rounds", "num_rounds", "regret_per_prompt").positive:

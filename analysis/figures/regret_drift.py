@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
-from analysis.curves import ROUNDING, Curve, curve, draw_curve
-from analysis.draw import BANDS, Panel
-from analysis.layout import legend_below, log_axis, plain
-from analysis.load import Runs
-from analysis.select import by_population, study_runs
+from analysis.data.describe import plain
+from analysis.data.load import Runs
+from analysis.data.methods import in_order, method_name
+from analysis.data.select import by_population, study_runs
+from analysis.plotting import style
+from analysis.plotting.draw import BANDS, Panel
+from analysis.plotting.layout import legend_below, log_axis
+from analysis.plotting.lines import draw_curve
+from analysis.stats.curves import ROUNDING, Curve, curve
 
 CAPTION = "Same-path regret per prompt against the variation of the rates"
 BENCHMARK = "The benchmark is an upper bound on OPT_dyn, so regret is overstated, never understated."
@@ -50,8 +53,8 @@ def panels(runs: Runs) -> list[Panel]:
 def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:
     seen: list[float] = []
     shifted = runs["dynamics"].str.startswith("shift")
-    for method in style.in_order(runs["method"]):
-        name, own = style.look(method).name, runs["method"] == method
+    for method in in_order(runs["method"]):
+        name, own = method_name(method), runs["method"] == method
         drift = _variation_curve(runs[own & ~shifted], "regret_per_prompt")
         draw_curve(axes, drift, method, name if drift.positive else f"{name}: 0 up to rounding")
         shift = _variation_curve(runs[own & shifted], "regret_per_prompt")

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
-from analysis.curves import Curve, curve, draw_curve, horizon_slope
-from analysis.draw import BANDS, Panel
-from analysis.layout import legend_below, log_axis
-from analysis.load import Runs
-from analysis.select import by_population, study_runs
+from analysis.data.load import Runs
+from analysis.data.methods import in_order, method_name
+from analysis.data.select import by_population, study_runs
+from analysis.plotting import style
+from analysis.plotting.draw import BANDS, Panel
+from analysis.plotting.layout import legend_below, log_axis
+from analysis.plotting.lines import draw_curve
+from analysis.stats.curves import Curve, curve, horizon_slope
 
 CAPTION = "Regret per prompt against the horizon"
 NOTE = f"{BANDS} In brackets: slope of log mean regret on log K, with its 95 % jackknife-t interval over seeds."
@@ -37,7 +39,7 @@ def panels(runs: Runs) -> list[Panel]:
 
 def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:
     seen: list[float] = []
-    for method in style.in_order(runs["method"]):
+    for method in in_order(runs["method"]):
         own = runs[runs["method"] == method]
         found = curve(own, "num_rounds", "num_rounds", "regret_per_prompt")
         draw_curve(axes, found, method, slope_label(own, found, "regret_per_prompt"))
@@ -55,7 +57,7 @@ def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:
 
 def slope_label(runs: pd.DataFrame, found: Curve, column: str) -> str:
     """Name of the allocator, with the fitted slope where there is one."""
-    name = style.look(str(runs["method"].iloc[0])).name
+    name = method_name(str(runs["method"].iloc[0]))
     if not found.positive:
         return f"{name}: 0 up to rounding"
     slope = horizon_slope(runs, column)

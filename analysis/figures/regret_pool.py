@@ -7,12 +7,13 @@ from functools import partial
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import style
-from analysis.curves import curve, draw_curve
-from analysis.draw import BANDS, Panel
-from analysis.layout import legend_below, log_axis
-from analysis.load import Runs
-from analysis.select import by_population, study_runs
+from analysis.data.load import Runs
+from analysis.data.methods import in_order, method_name
+from analysis.data.select import by_population, study_runs
+from analysis.plotting.draw import BANDS, Panel
+from analysis.plotting.layout import legend_below, log_axis
+from analysis.plotting.lines import draw_curve
+from analysis.stats.curves import curve
 
 CAPTION = "Regret per prompt against the size of the pool"
 NOTE = BANDS
@@ -35,9 +36,9 @@ def panels(runs: Runs) -> list[Panel]:
 
 def _draw_panel(axes: Axes, runs: pd.DataFrame) -> None:
     seen: list[float] = []
-    for method in style.in_order(runs["method"]):
+    for method in in_order(runs["method"]):
         found = curve(runs[runs["method"] == method], "num_prompts", "num_prompts", "regret_per_prompt")
-        name = style.look(method).name
+        name = method_name(method)
         draw_curve(axes, found, method, name if found.positive else f"{name}: 0 up to rounding")
         seen += found.extent
     sizes = runs["num_prompts"].unique()

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.curves import Curve, curve, draw_line
-from analysis.draw import BANDS, Panel
-from analysis.heldout import accuracy_points, no_accuracy, smoothed
-from analysis.layout import legend_below, plain_axis
-from analysis.load import Runs
-from analysis.statistics import FloatArray
-from analysis.style import in_order, look
+from analysis.data.load import Runs
+from analysis.data.methods import in_order, method_name
+from analysis.data.types import FloatArray
+from analysis.plotting.draw import BANDS, Panel
+from analysis.plotting.layout import legend_below, plain_axis
+from analysis.plotting.lines import draw_line
+from analysis.stats.curves import Curve, curve
+from analysis.stats.heldout import accuracy_points, no_accuracy, smoothed
 
 CAPTION = "Responses needed to reach a held-out accuracy"
 NOTE = (
@@ -31,7 +32,7 @@ def from_one_start(points: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     Where runs start unlike one another, as with held-out prompts of a seed's own, that is what they gained.
 
     Args:
-        points: from ``analysis.heldout.accuracy_points``.
+        points: from ``analysis.stats.heldout.accuracy_points``.
     """
     start = points.groupby("run_id")["accuracy"].transform("first")
     if np.ptp(start) < 1e-9:
@@ -88,7 +89,7 @@ def _draw_panel(axes: Axes, runs: Runs) -> None:
     points, label = _increasing(runs)
     targets = target_accuracies(points)
     for method in in_order(points["method"]):
-        draw_line(axes, responses_needed(points, method, targets), method, look(method).name, _MARKED)
+        draw_line(axes, responses_needed(points, method, targets), method, method_name(method), _MARKED)
     plain_axis(axes, "y")
     axes.set_ylim(0.0, 1.05 * float(points["responses"].max()))  # wide bands of two seeds end there
     axes.set_xlabel(label)

@@ -12,11 +12,13 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.draw import Panel
-from analysis.load import Runs
-from analysis.predictions import leading_method, no_predictions
-from analysis.statistics import FloatArray, mean_interval
-from analysis.style import REFERENCE, look
+from analysis.data.load import Runs
+from analysis.data.methods import method_name
+from analysis.data.predictions import leading_method, no_predictions
+from analysis.data.types import FloatArray
+from analysis.plotting.draw import Panel
+from analysis.plotting.style import REFERENCE
+from analysis.stats.intervals import mean_interval
 from cerolab.records.schema import NUM_BINS
 
 CAPTION = "Selection lift by predicted success rate"
@@ -82,7 +84,7 @@ def missing(runs: Runs) -> str:
 def panels(runs: Runs) -> list[Panel]:
     """Three bars a bin, for the thirds of the horizon, of CERO or of the first method that predicts."""
     method = leading_method(runs)
-    return [Panel(look(method).name, partial(_draw_panel, runs=runs, method=method), 4.0)]
+    return [Panel(method_name(method), partial(_draw_panel, runs=runs, method=method), 4.0)]
 
 
 def lifts(runs: Runs, method: str) -> FloatArray:

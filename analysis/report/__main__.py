@@ -9,10 +9,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from analysis.command import says_errors
-from analysis.load import load_runs
-from cerolab.cli import start
+from analysis.data.load import load_runs
 from cerolab.records.files import write_text
-from cerolab.settings import FileToWrite
+from cerolab.tools.command_line import start
+from cerolab.tools.settings import FileToWrite
 
 _HELP = (
     "Write one HTML page on any run records, of simulator and training: which allocator is ahead, by how much and how "

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.curves import ROUNDING, Curve, curve
+from analysis.data.describe import describe, sizes
+from analysis.data.load import Runs
+from analysis.data.methods import in_order
+from analysis.data.rounds import every_round
+from analysis.data.select import by_population
+from analysis.data.text import counted
 from analysis.figures import effective_rate, regret_horizon
-from analysis.heldout import accuracy_points, mean_curve, no_accuracy
-from analysis.layout import describe, sizes
-from analysis.load import Runs
 from analysis.report.settings import by_experiment, setting_title
-from analysis.rounds import every_round
-from analysis.select import by_population
-from analysis.style import in_order
-from analysis.text import counted
+from analysis.stats.curves import ROUNDING, Curve, curve
+from analysis.stats.heldout import accuracy_points, mean_curve, no_accuracy
 from cerolab.errors import RecordError
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from analysis.curves import Curve
+from analysis.plotting.style import Look, look
 from analysis.report.charts import Chart
-from analysis.style import Look, look
+from analysis.stats.curves import Curve
 
 # Matplotlib's markers and lines in Bokeh's words.
 _MARKERS = {

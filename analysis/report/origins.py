@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.load import Runs
+from analysis.data.load import Runs
+from analysis.data.methods import in_order, method_name
 from analysis.report.settings import setting_title, shown
-from analysis.style import in_order, look
 from cerolab.records import method_label
 
 _UNKNOWN = "not recorded"
@@ -90,7 +90,7 @@ def _allocators(infos: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         options = {key: {shown(of.get(key)) for of in resolved} for key in resolved[0]}
         texts = [f"{key} = {_one_of(values)}" for key, values in options.items()]
         seeds = _seeds(info["seed"] for info in own)
-        rows.append([look(method).name, method, ", ".join(texts), seeds, f"{len(own):,}"])
+        rows.append([method_name(method), method, ", ".join(texts), seeds, f"{len(own):,}"])
     return pd.DataFrame(rows, columns=["allocator", "method", "all options", "seeds", "runs"])
 
 

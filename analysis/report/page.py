@@ -12,21 +12,22 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from tqdm import tqdm
 
-from analysis import tables, training_tables
-from analysis.contrast import RULE
-from analysis.layout import describe
-from analysis.load import Runs
-from analysis.offline import offline_check
+from analysis.data.describe import describe
+from analysis.data.load import Runs
+from analysis.data.results import results_frame
 from analysis.report.charts import horizon_charts, setting_charts
 from analysis.report.explorer import embedded, legend, library
 from analysis.report.origins import notes, origins
 from analysis.report.pictures import num_figures, richest, setting_galleries, study_galleries
 from analysis.report.settings import World, by_experiment, find_worlds, setting_title
-from analysis.results import results_frame
+from analysis.stats.contrast import RULE
+from analysis.stats.heldout import NOT_REACHED
+from analysis.tables import sweep_tables, training_tables
+from analysis.tables.offline import offline_check
 from cerolab.errors import RecordError
 
 _HERE = Path(__file__).parent
-_NUMBER = re.compile(f"[-+\N{MINUS SIGN}]?[0-9]|$|{tables.NOT_REACHED}$")
+_NUMBER = re.compile(f"[-+\N{MINUS SIGN}]?[0-9]|$|{NOT_REACHED}$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,16 +112,16 @@ def _sweep_tables(runs: Runs) -> list[Table]:
     for experiment, own in by_experiment(simulated):
         try:
             title = f"{experiment}, at the largest K that all allocators share"
-            found.append(Table(title, _sweep_rows(own), f"{tables.MEANING} {offline_check(own)}".rstrip()))
+            found.append(Table(title, _sweep_rows(own), f"{sweep_tables.MEANING} {offline_check(own)}".rstrip()))
         except RecordError:
             for one in own.settings():
                 title = f"{experiment}; {setting_title(one)}; {describe(one)}"
-                found.append(Table(title, _sweep_rows(one), f"{tables.MEANING} {offline_check(one)}".rstrip()))
+                found.append(Table(title, _sweep_rows(one), f"{sweep_tables.MEANING} {offline_check(one)}".rstrip()))
     return found
 
 
 def _sweep_rows(runs: Runs) -> pd.DataFrame:
-    return tables.readable(tables.sweep_summary(results_frame(runs)))
+    return sweep_tables.readable(sweep_tables.sweep_summary(results_frame(runs)))
 
 
 def _template() -> Template:

@@ -7,11 +7,11 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis import style
-from analysis.draw import FigureModule, draw, footer
+from analysis.data.load import Runs
 from analysis.figures import OF_SETTING, OF_STUDY
-from analysis.gallery import by_richness
-from analysis.load import Runs
+from analysis.plotting import style
+from analysis.plotting.draw import FigureModule, draw, footer
+from analysis.report.gallery import by_richness
 from analysis.report.settings import by_experiment, setting_title
 from cerolab.errors import RecordError
 

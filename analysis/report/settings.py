@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import tally
+from analysis.data.describe import plain
+from analysis.data.load import Runs, experiment_names
+from analysis.data.select import in_natural_order
+from analysis.data.worlds import population_title, world_title
 from analysis.figures import OF_STUDY
-from analysis.layout import plain
-from analysis.load import Runs, experiment_names
-from analysis.select import in_natural_order
-from analysis.verdict import Verdict, find_case, judge
-from analysis.worlds import population_title, world_title
+from analysis.stats import tally
+from analysis.stats.verdict import Verdict, find_case, judge
 
 _SHORT = {
     "num_prompts": "M",

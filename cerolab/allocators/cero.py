@@ -32,16 +32,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cerolab.allocation import Allocation, FloatArray
-from cerolab.bayes import PosteriorAllocator, PosteriorOptions
+from cerolab.allocation import Allocation
+from cerolab.allocators._posterior import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
-from cerolab.dual import SlopeStep, price_step
 from cerolab.errors import InvalidValueError
+from cerolab.estimators.posterior import expected_variance
 from cerolab.feedback import CheckedFeedback
-from cerolab.posterior import expected_variance
 from cerolab.problem import AllocationProblem
-from cerolab.projection import best_allocation, fill_in_order
 from cerolab.registry import register
+from cerolab.selection.dual_step import SlopeStep, price_step
+from cerolab.selection.top_k import best_allocation, fill_in_order
+from cerolab.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from cerolab.allocation import Allocation
 from cerolab.allocators.cero import Cero, CeroOptions
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
-from cerolab.projection import best_allocation
 from cerolab.registry import register
+from cerolab.selection.top_k import best_allocation
 
 
 @register

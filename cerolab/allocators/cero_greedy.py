@@ -13,12 +13,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from cerolab import utility
-from cerolab.allocation import Allocation, FloatArray, IntArray
-from cerolab.bayes import PosteriorAllocator, PosteriorOptions
+from cerolab.allocation import Allocation
+from cerolab.allocators._posterior import PosteriorAllocator, PosteriorOptions
 from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem
-from cerolab.projection import best_allocation
 from cerolab.registry import register
+from cerolab.selection.top_k import best_allocation
+from cerolab.types import FloatArray, IntArray
 
 
 @register

@@ -19,7 +19,7 @@ Worst case: a pool of hopeless prompts next to a few that can be learned: at lea
 p-hat < 0.05 in every round. A batch of which nothing is known, so all of the first epoch, is laid out evenly.
 Deviations: the published code bends f below 1/2 by a sigmoid, and gives the rest in proportion to 1 - p; here f enters
 as it is, the rest is even among the hard, and what the middle gets of it follows V. n is a multiple of g
-(``cerolab.batches``).
+(``cerolab.selection.batches``).
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import betaln
 
-from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray, cut_off
-from cerolab.batches import GroupSizes, spread_evenly
+from cerolab.allocation import Allocation, cut_off
+from cerolab.allocators._window import WindowAllocator, WindowOptions, mean_reward
 from cerolab.checks import whole_number
 from cerolab.errors import StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
-from cerolab.projection import largest_increments
 from cerolab.registry import register
-from cerolab.window import WindowAllocator, WindowOptions, mean_reward
+from cerolab.selection.batches import GroupSizes, spread_evenly
+from cerolab.selection.top_k import largest_increments
+from cerolab.types import BoolArray, FloatArray, IntArray
 
 _HARD, _EASY = 0.05, 0.99  # p-hat below, above
 _LEAST_TAU, _RANGE_OF_TAU, _MOST_VARIANCE = 3.0, 9.0, 0.1667

@@ -27,13 +27,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from cerolab import utility
-from cerolab.allocation import Allocation, FloatArray
+from cerolab.allocation import Allocation
 from cerolab.allocators.cero import Cero, CeroOptions
 from cerolab.checks import real_number
-from cerolab.dual import price_gradient
 from cerolab.errors import InvalidValueError, StateError
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
+from cerolab.selection.dual_step import price_gradient
+from cerolab.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,8 +37,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cerolab import limits, seeding
-from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
-from cerolab.allocators.dapo import DapoOptions, DynamicSampling
+from cerolab.allocation import Allocation
+from cerolab.allocators._dynamic_sampling import DapoOptions, DynamicSampling
 from cerolab.checks import real_number
 from cerolab.errors import StateError
 from cerolab.feedback import CheckedFeedback
@@ -46,6 +46,7 @@ from cerolab.groups import contrast
 from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
+from cerolab.types import BoolArray, FloatArray, IntArray
 
 _EASY, _HARD = 0.98, 0.11  # mean reward of a group: at least, at most
 _LEAST_KEPT = 0.01  # probability of keeping a prompt

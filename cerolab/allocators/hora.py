@@ -29,13 +29,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cerolab.allocation import Allocation, FloatArray, IntArray, cut_off
-from cerolab.batches import Batches, GroupSizes, check_group_units
+from cerolab.allocation import Allocation, cut_off
+from cerolab.allocators._waves import RoundAllocator, probe_units
 from cerolab.checks import whole_number
 from cerolab.problem import AllocationProblem
-from cerolab.projection import largest_increments
 from cerolab.registry import register
-from cerolab.waves import RoundAllocator, probe_units
+from cerolab.selection.batches import Batches, GroupSizes, check_group_units
+from cerolab.selection.top_k import largest_increments
+from cerolab.types import FloatArray, IntArray
 
 _PROBE_RESPONSES = 4
 

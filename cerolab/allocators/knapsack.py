@@ -21,7 +21,8 @@ Deviations: the published code credits the group that a prompt has anyway once m
 this is the paper's objective, and a selection in place of its dynamic programme. The code leaves an effective prompt at
 most what it is expected to need for a mixed group; here it "cannot use" only what is above the cap. Only sums of a
 group's rewards are known, so the window is the last groups that make up at least 16 rewards. n is a multiple of g
-(``cerolab.batches``). A surplus without a p-hat = 0 to take it goes to the other prompts that are not effective.
+(``cerolab.selection.batches``). A surplus without a p-hat = 0 to take it goes to the other prompts that are not
+effective.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cerolab.allocation import BoolArray, FloatArray, IntArray, cut_off
-from cerolab.batches import GroupSizes, spread_evenly
+from cerolab.allocation import cut_off
+from cerolab.allocators._window import WindowAllocator, WindowOptions, mean_reward
 from cerolab.checks import whole_number
 from cerolab.errors import InvalidValueError
-from cerolab.projection import largest_increments
 from cerolab.registry import register
-from cerolab.window import WindowAllocator, WindowOptions, mean_reward
+from cerolab.selection.batches import GroupSizes, spread_evenly
+from cerolab.selection.top_k import largest_increments
+from cerolab.types import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,9 @@ utility is saturated: the best effective-group rate goes with high regret. In a 
 draws of prompts never visited are the nearest, so it becomes uniform.
 Deviations: (5) fades the evidence of all prompts each round, not of the visited ones only. Draws are a pure function of
 (seed, round) and the posterior. In a pool of 100,000 prompts or more, of which a round takes an eighth at most, the
-nearest are found by kind (``cerolab.nearest``): other draws of the same law, in a tenth of the time. Where evidence
-fades, rewards are graded, or kinds have fewer than 100 prompts each, there stays one Beta draw a prompt; a million take
-0.2 s a round: set ``candidate_ratio``.
+nearest are found by kind (``cerolab.selection.nearest_draw``): other draws of the same law, in a tenth of the time.
+Where evidence fades, rewards are graded, or kinds have fewer than 100 prompts each, there stays one Beta draw a prompt;
+a million take 0.2 s a round: set ``candidate_ratio``.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from cerolab import seeding
-from cerolab.allocation import Allocation, FloatArray, IntArray
-from cerolab.bayes import PosteriorAllocator, PosteriorOptions
+from cerolab.allocation import Allocation
+from cerolab.allocators._posterior import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number, whole_number
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
-from cerolab.kinds import Kinds
-from cerolab.nearest import nearest_by_kind
 from cerolab.problem import AllocationProblem
-from cerolab.projection import best_allocation, fill_in_order
 from cerolab.registry import register
+from cerolab.selection.nearest_draw import nearest_by_kind
+from cerolab.selection.prompt_types import Kinds
+from cerolab.selection.top_k import best_allocation, fill_in_order
+from cerolab.types import FloatArray, IntArray
 
 _LARGE = 100_000  # prompts of a pool in which looking by kind pays
 _FEW = 8  # of the pool's prompts to one that a round takes, at least, for it to pay

@@ -19,16 +19,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cerolab import limits, oracle, seeding, utility
-from cerolab.allocation import Allocation, FloatArray, IntArray
-from cerolab.base import BaseAllocator
+from cerolab import limits, optimum, seeding, utility
+from cerolab.allocation import Allocation
+from cerolab.allocator import BaseAllocator
 from cerolab.checks import real_number
 from cerolab.errors import InvalidValueError, StateError
 from cerolab.feedback import CheckedFeedback
 from cerolab.limits import Limits, check_visited
 from cerolab.problem import AllocationProblem
-from cerolab.projection import TieOrder, best_allocation
 from cerolab.registry import register
+from cerolab.selection.top_k import TieOrder, best_allocation
+from cerolab.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ class Oracle(BaseAllocator[OracleOptions]):
                 "rate", None, "is missing", "give the true reward variances q [M]; only a simulator knows them"
             )
         if not callable(options.rate):
-            oracle.checked_rates(options.rate, problem)
+            optimum.checked_rates(options.rate, problem)
         self.exposure_M: IntArray = np.zeros(problem.num_prompts, np.int64)
         self._planned_for_M: FloatArray = np.full(problem.num_prompts, -1.0)  # no plan yet
         self._plan_M: IntArray = self.exposure_M.copy()
@@ -82,7 +83,7 @@ class Oracle(BaseAllocator[OracleOptions]):
 
     def _rate(self) -> FloatArray:
         rate = self.options.rate
-        return oracle.checked_rates(rate() if callable(rate) else rate, self.problem)
+        return optimum.checked_rates(rate() if callable(rate) else rate, self.problem)
 
     def _select(self) -> Allocation:
         if self.options.recovery is not None:
@@ -92,7 +93,7 @@ class Oracle(BaseAllocator[OracleOptions]):
         rounds_left = self.problem.num_rounds - self.round_index
         rate_M = self._rate().copy()
         self._used = self._plan(rate_M), rate_M  # what this decision rests on, should rates move before observe()
-        units_M = oracle.first_round_of_plan(self._used[0], rounds_left)
+        units_M = optimum.first_round_of_plan(self._used[0], rounds_left)
         prompts = np.flatnonzero(units_M)
         return Allocation(prompts, units_M[prompts])
 
@@ -107,7 +108,7 @@ class Oracle(BaseAllocator[OracleOptions]):
         # Budget kept for prompts that joined late may be more than the rounds left can execute.
         budget = min(self.remaining, rounds_left * self.problem.capacity)
         most = rounds_left * self.problem.max_units
-        return oracle.largest_gains(utility.curvature(rate_M, self.problem), self.exposure_M, most, budget)[0]
+        return optimum.largest_gains(utility.curvature(rate_M, self.problem), self.exposure_M, most, budget)[0]
 
     def _fits(self, plan_M: IntArray, rounds_left: int, remaining: int) -> bool:
         """Whether so many rounds can execute the plan."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from cerolab import seeding
 from cerolab.allocation import Allocation
-from cerolab.base import BaseAllocator
+from cerolab.allocator import BaseAllocator
 from cerolab.errors import InvalidValueError
 from cerolab.feedback import CheckedFeedback
 from cerolab.problem import AllocationProblem

@@ -34,13 +34,14 @@ from typing import Literal
 
 import numpy as np
 
-from cerolab.allocation import Allocation, BoolArray, IntArray, cut_off
-from cerolab.batches import Batches, GroupSizes, check_group_units
+from cerolab.allocation import Allocation, cut_off
+from cerolab.allocators._waves import RoundAllocator, probe_units
 from cerolab.checks import whole_number
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
-from cerolab.waves import RoundAllocator, probe_units
+from cerolab.selection.batches import Batches, GroupSizes, check_group_units
+from cerolab.types import BoolArray, IntArray
 
 _WAVE_RESPONSES = 8
 

@@ -28,18 +28,19 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cerolab import epochs
-from cerolab.allocation import Allocation, FloatArray, IntArray
-from cerolab.batches import Batches, GroupSizes, check_group_units
-from cerolab.bayes import PosteriorAllocator, PosteriorOptions
+from cerolab.allocation import Allocation
+from cerolab.allocators._posterior import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
-from cerolab.epochs import Epochs
+from cerolab.estimators.posterior import Prior
 from cerolab.feedback import CheckedFeedback
 from cerolab.limits import Limits
-from cerolab.posterior import Prior
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
 from cerolab.rounding import SLACK, comparable
+from cerolab.selection import epochs
+from cerolab.selection.batches import Batches, GroupSizes, check_group_units
+from cerolab.selection.epochs import Epochs
+from cerolab.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

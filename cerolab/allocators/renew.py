@@ -40,15 +40,16 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cerolab import limits
-from cerolab.allocation import Allocation, FloatArray, IntArray
-from cerolab.bayes import PosteriorAllocator, PosteriorOptions
+from cerolab.allocation import Allocation
+from cerolab.allocators._posterior import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
+from cerolab.estimators.posterior import Prior
 from cerolab.feedback import CheckedFeedback
 from cerolab.limits import Limits, check_visited
-from cerolab.posterior import Prior
 from cerolab.problem import AllocationProblem
-from cerolab.projection import best_allocation
 from cerolab.registry import register
+from cerolab.selection.top_k import best_allocation
+from cerolab.types import FloatArray, IntArray
 
 MOST_VARIANCE = 0.25  # of a reward in [0, 1]
 

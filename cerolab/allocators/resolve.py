@@ -5,20 +5,21 @@ management, the price of looking is the index argument of Whittle (1988); see ``
 Rule: every round
 
 1. water-fill the remaining budget over the remaining rounds on the posterior means q-hat, counting the exposure that
-   prompts have (``oracle.largest_gains``); its multiplier xi is what a unit is worth elsewhere;
+   prompts have (``optimum.largest_gains``); its multiplier xi is what a unit is worth elsewhere;
 2. a prompt is *open* while one more unit, with all that may be learned from it, is worth more than xi: an optimal
-   stopping problem of the prompt's own (``oracle.solve_stopping``), solved once for all prompts on the pool's prior,
+   stopping problem of the prompt's own (``optimum.solve_stopping``), solved once for all prompts on the pool's prior,
    since it depends on (units, successes) alone;
 3. the even quota goes to the open prompts, those with the fewest units first, then to the largest deficits of the plan.
 
 A plan depends on a prompt's exposure, responses and successes alone, so it is made once for all prompts that are alike
-(``cerolab.kinds``).
+(``cerolab.selection.prompt_types``).
 So optimism is not added by hand: an unlucky first streak keeps a prompt open as long as the prior says that it may
 pay, and a prompt that the pool's record marks as hopeless is left after the number of groups that is worth its price.
 The prior is learned from the pool (``prior="pool"``).
-Under a token budget a unit costs the tokens w_i that it is expected to (``cerolab.tokens``): the plan takes the units
-that gain the most a token, a prompt is open at the price xi w_i of its own units, and the even quota is one of tokens.
-Guarantee: none proved; its regret is measured against ``oracle.learner_bound``, the least that any learner can have.
+Under a token budget a unit costs the tokens w_i that it is expected to (``cerolab.estimators.token_cost``): the plan
+takes the units that gain the most a token, a prompt is open at the price xi w_i of its own units, and the even quota is
+one of tokens.
+Guarantee: none proved; its regret is measured against ``optimum.learner_bound``, the least that any learner can have.
 Worst case: rates that move against the record of the pool, so that closed prompts would be worth opening again; use
 ``forgetting`` < 1 there.
 
@@ -40,18 +41,21 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cerolab import limits, opening, oracle, tokens, utility
-from cerolab.allocation import Allocation, BoolArray, FloatArray, IntArray
-from cerolab.bayes import PosteriorAllocator, PosteriorOptions
+from cerolab import limits, optimum, utility
+from cerolab.allocation import Allocation
+from cerolab.allocators._posterior import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import whole_number
+from cerolab.estimators import token_cost
+from cerolab.estimators.posterior import Prior, expected_variance
 from cerolab.feedback import CheckedFeedback
-from cerolab.kinds import Kinds
 from cerolab.limits import Limits
-from cerolab.posterior import Prior, expected_variance
 from cerolab.problem import AllocationProblem
-from cerolab.projection import best_allocation
 from cerolab.registry import register
 from cerolab.rounding import SLACK
+from cerolab.selection import stopping_index
+from cerolab.selection.prompt_types import Kinds
+from cerolab.selection.top_k import best_allocation
+from cerolab.types import BoolArray, FloatArray, IntArray
 
 _COST_STEPS = 10  # of the price: expected lengths are told apart in steps of half a unit of their logarithm
 
@@ -136,27 +140,29 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
         best = best_allocation(score_M, self.ties, most, self.problem.max_units, floor=None)
         rounds_left = self.problem.num_rounds - self.round_index
         planned = float(deficit_C @ cost_M / deficit_C.sum()) if deficit_C.any() else float(cost_M.mean())
-        due = tokens.round_tokens(self.remaining_tokens, rounds_left, planned, self.problem)
-        return tokens.first_within(best, cost_M, due)
+        due = token_cost.round_tokens(self.remaining_tokens, rounds_left, planned, self.problem)
+        return token_cost.first_within(best, cost_M, due)
 
     def _plan(self) -> tuple[FloatArray, float]:
         """(mean units [C] that prompts still get of the budget left, the multiplier of that budget a mean unit)."""
         if self._planned is None:
             curvature_C, most = utility.curvature(self._rate(), self.problem), self._further
             exposure_C, count_C = self._exposure(), None if self._kinds is None else self._kinds.count
-            units_C, log_price = oracle.largest_gains_by_kind(curvature_C, exposure_C, most, self.remaining, count_C)
+            units_C, log_price = optimum.largest_gains_by_kind(curvature_C, exposure_C, most, self.remaining, count_C)
             self._planned, self._dearer_C = (units_C, math.exp(log_price)), None
             if self.remaining_tokens is not None:
                 cost_M, left = self._unit_tokens(), self.remaining_tokens
                 if units_C @ cost_M > left * (1.0 + SLACK):  # else the budget of units is the tighter one
-                    units_M, log_price = oracle.largest_gains_per_token(curvature_C, exposure_C, most, cost_M, left)
+                    units_M, log_price = optimum.largest_gains_per_token(curvature_C, exposure_C, most, cost_M, left)
                     mean = float(cost_M.mean())
                     self._planned = units_M.astype(np.float64), math.exp(log_price) * mean
-                    self._dearer_C = np.rint(np.log(cost_M / mean) / (_COST_STEPS * opening.PRICE_STEP)) * _COST_STEPS
+                    self._dearer_C = (
+                        np.rint(np.log(cost_M / mean) / (_COST_STEPS * stopping_index.PRICE_STEP)) * _COST_STEPS
+                    )
         return self._planned
 
     def _unit_tokens(self) -> FloatArray:
-        return tokens.expected_unit_tokens(self.tokens_M, self.exposure_M, self.problem)
+        return token_cost.expected_unit_tokens(self.tokens_M, self.exposure_M, self.problem)
 
     @property
     def _further(self) -> int:
@@ -166,7 +172,7 @@ class Resolve(PosteriorAllocator[ResolveOptions]):
     def _open(self, price: float) -> BoolArray:
         """[C] whether one more unit is worth more than its price, with what may be learned; ``price`` of a mean one."""
         responses_C, successes_C = self._seen()
-        return opening.open_prompts(
+        return stopping_index.open_prompts(
             responses_C,
             successes_C,
             self._dearer_C,

@@ -27,12 +27,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cerolab.allocation import Allocation, BoolArray, IntArray, Wave, cut_off
+from cerolab.allocation import Allocation, Wave, cut_off
+from cerolab.allocators._waves import RoundAllocator, probe_units
 from cerolab.checks import whole_number
 from cerolab.groups import mixed_prompts
 from cerolab.problem import AllocationProblem
 from cerolab.registry import register
-from cerolab.waves import RoundAllocator, probe_units
+from cerolab.types import BoolArray, IntArray
 
 _SCREEN_RESPONSES = 4
 

@@ -17,13 +17,13 @@ from typing import ClassVar
 import numpy as np
 
 from cerolab.allocation import Allocation
-from cerolab.base import NoOptions
-from cerolab.epochs import LIMITS, Epochs
+from cerolab.allocator import NoOptions
 from cerolab.feedback import CheckedFeedback
 from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
-from cerolab.projection import fill_in_order
 from cerolab.registry import register
+from cerolab.selection.epochs import LIMITS, Epochs
+from cerolab.selection.top_k import fill_in_order
 from cerolab.stack import StackableAllocator
 
 

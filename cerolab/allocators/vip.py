@@ -18,7 +18,8 @@ Worst case: prompts without contrast. A hopeless or solved prompt has L response
 of it, so the batch never gets rid of a pool of them; and it does not tell hard from easy prompts.
 Deviations: p-hat is the mean of the Beta posterior, the paper's a Gaussian process (``estimator="gp"``: refitted to the
 last 512 prompts, where the paper updates one posterior for the whole pool). The published code adds a term
-0.0007 n log p to the objective, which the paper lacks; it is left out. n is a multiple of g (``cerolab.batches``).
+0.0007 n log p to the objective, which the paper lacks; it is left out. n is a multiple of g
+(``cerolab.selection.batches``).
 """
 
 from __future__ import annotations
@@ -31,19 +32,21 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from cerolab import embedding, epochs
-from cerolab.allocation import Allocation, FloatArray, IntArray, cut_off
-from cerolab.batches import Batches, GroupSizes, check_group_options
-from cerolab.bayes import PosteriorAllocator, PosteriorOptions
+from cerolab.allocation import Allocation, cut_off
+from cerolab.allocators._posterior import PosteriorAllocator, PosteriorOptions
 from cerolab.checks import real_number
-from cerolab.embedding import EmbeddingProcess
-from cerolab.epochs import Epochs
 from cerolab.errors import InvalidValueError
+from cerolab.estimators import gaussian_process
+from cerolab.estimators.gaussian_process import EmbeddingProcess
 from cerolab.feedback import CheckedFeedback
 from cerolab.limits import Limits
 from cerolab.problem import AllocationProblem
-from cerolab.projection import largest_increments
 from cerolab.registry import register
+from cerolab.selection import epochs
+from cerolab.selection.batches import Batches, GroupSizes, check_group_options
+from cerolab.selection.epochs import Epochs
+from cerolab.selection.top_k import largest_increments
+from cerolab.types import FloatArray, IntArray
 
 Form = Literal["rloo", "dr_grpo"]
 _LEAST = {"rloo": 2, "dr_grpo": 3}  # below, the variance is infinite, or rises with n
@@ -152,7 +155,7 @@ class Vip(PosteriorAllocator[VipOptions]):
     limits: ClassVar[Limits] = {
         **PosteriorAllocator.limits,
         **epochs.LIMITS,
-        **embedding.LIMITS,
+        **gaussian_process.LIMITS,
     }
 
     def __init__(self, problem: AllocationProblem, seed: int, options: VipOptions):

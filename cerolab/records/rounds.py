@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cerolab.allocation import Allocator, BoolArray, Feedback, FloatArray, IntArray, Wave
+from cerolab.allocation import Allocator, Feedback, Wave
 from cerolab.groups import mixed_groups, whole_groups
 from cerolab.ledger import BudgetLedger
 from cerolab.records.schema import NUM_BINS
 from cerolab.records.writer import RunWriter
+from cerolab.types import BoolArray, FloatArray, IntArray
 
 PHASES = ("allocate", "rollout", "train", "observe")
 

@@ -44,7 +44,7 @@ class RunSettings:
         seed: the run's seed.
         scenario: population, dynamics, rewards and lengths in the simulator; task and model in training.
         detail: names of the tables that the run writes.
-        plugin: digest by module of the allocator's code where it is not built in, see ``cerolab.sources``.
+        plugin: digest by module of the allocator's code where it is not built in, see ``cerolab.plugins.sources``.
     """
 
     source: str

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from cerolab.allocation import Allocation, Feedback, IntArray, Wave
-from cerolab.base import BaseAllocator
+from cerolab.allocation import Allocation, Feedback, Wave
+from cerolab.allocator import BaseAllocator
 from cerolab.ledger import BudgetLedger
 from cerolab.problem import AllocationProblem
 from cerolab.registry import make
+from cerolab.types import IntArray
 
 _MOST_WAVES = 1000  # of a round, or of a horizon of the few rounds that are played
 FeedbackFn = Callable[[int, Allocation], Feedback]  # (round index, allocation) -> feedback

@@ -6,7 +6,7 @@ import importlib
 import os
 
 from cerolab.errors import InvalidValueError, UnknownNameError
-from cerolab.spec import Call, parse_call
+from cerolab.tools.spec import Call, parse_call
 from llm.paths import is_file, is_folder
 from llm.tasks.base import NUM_HELDOUT, Question, Task, Verifier
 from llm.tasks.sizes import Sizes

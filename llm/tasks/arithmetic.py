@@ -8,10 +8,10 @@ import numpy as np
 
 from cerolab import seeding
 from cerolab.errors import InvalidValueError, UnknownNameError
-from cerolab.spec import Call
+from cerolab.tools.spec import Call
+from llm.grading.verify import exact
 from llm.tasks.base import Question, Task
 from llm.tasks.sizes import Sizes
-from llm.tasks.verify import exact
 
 DIGITS = "0123456789"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

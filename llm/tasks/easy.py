@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from llm.tasks.base import Question
-from llm.tasks.gym import Drawn, gym_questions
 from llm.tasks.ids import question_id, shuffled
+from llm.tasks.reasoning_gym_source import Drawn, gym_questions
 
 
 class Family(NamedTuple):

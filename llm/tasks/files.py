@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cerolab.errors import InvalidValueError
-from cerolab.spec import Call
+from cerolab.tools.spec import Call
 from llm.tasks.base import NUM_HELDOUT, Question, Task
 from llm.tasks.formats import FORMATS, BadRowError, Format
 from llm.tasks.ids import shuffled

@@ -14,9 +14,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from llm.grading.verify import final_number, is_mathematical, last_box, mathematical, number
 from llm.tasks.base import Question, Verifier
 from llm.tasks.ids import question_id
-from llm.tasks.verify import final_number, is_mathematical, last_box, mathematical, number
 
 NO_QUESTION = "no question"
 NO_ANSWER = "no answer"

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from itertools import islice
 
 from cerolab.errors import InvalidValueError
-from cerolab.spec import Call
+from cerolab.tools.spec import Call
 from llm.tasks.base import Question, Task
 from llm.tasks.easy import EASY, Family
-from llm.tasks.gym import Drawn, GymVerifier, check_name, gym_questions
 from llm.tasks.ids import shuffled
+from llm.tasks.reasoning_gym_source import Drawn, GymVerifier, check_name, gym_questions
 from llm.tasks.sizes import Sizes
 
 _PATIENCE = 20  # draws for each question found so far, without a new one, after which there are no more

@@ -6,14 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Annotated
 
-from cerolab.cli import launch
 from cerolab.errors import InvalidValueError
 from cerolab.records import claim_directory
 from cerolab.records.own import is_committed
 from cerolab.registry import allocator_class, import_plugins
-from cerolab.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, Seeds, Workers, checked
-from sim.cell import Cell, Scenario
-from sim.engine import run_cells
+from cerolab.tools.command_line import launch
+from cerolab.tools.settings import CommandLineOnly, FolderName, Horizon, NoRepeats, Seeds, Workers, checked
+from sim.experiment.cell import Cell, Scenario
+from sim.experiment.engine import run_cells
 from sim.replica.fit import keep_fit, kept_fit, make_fit
 from sim.replica.recorded import read_recorded
 from sim.replica.report import print_replica

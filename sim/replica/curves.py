@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from cerolab import BudgetLedger
-from cerolab.allocation import FloatArray, IntArray
 from cerolab.groups import mixed_groups
-from cerolab.method import Method
 from cerolab.records.rounds import RoundView
-from sim.cell import Cell
-from sim.loop import simulate
+from cerolab.tools.method import Method
+from cerolab.types import FloatArray, IntArray
+from sim.experiment.cell import Cell
+from sim.experiment.loop import simulate
 from sim.replica.recorded import Recorded
 
 Curves = dict[str, FloatArray]

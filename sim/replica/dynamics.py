@@ -10,11 +10,11 @@ import numpy as np
 from scipy import optimize
 from tqdm import tqdm
 
-from cerolab.allocation import FloatArray
-from sim.cell import Cell, Scenario
-from sim.learning import Learning
+from cerolab.types import FloatArray
+from sim.experiment.cell import Cell, Scenario
 from sim.replica.curves import Curves, evaluated_rounds, recorded_curves, simulated_curves
 from sim.replica.recorded import Recorded
+from sim.worlds.policy_learning import Learning
 
 SEEDS = (100, 101, 102)  # of the simulations of the fit; not those that the replica is made of
 _LOW, _HIGH = Learning(1e-3, 0.0, 0.0, 0.05), Learning(1e4, 1.0, 10.0, 1.0)
@@ -51,7 +51,7 @@ class LearningFit:
 
     @property
     def text(self) -> str:
-        """In the text form of ``sim.dynamics``, four digits a number."""
+        """In the text form of ``sim.worlds.dynamics``, four digits a number."""
         return dynamics_text(self.learning)
 
     def to_dict(self) -> dict[str, Any]:

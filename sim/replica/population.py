@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import optimize, special, stats
 
-from cerolab.allocation import FloatArray, IntArray
 from cerolab.errors import RecordError
+from cerolab.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ class Mixture(NamedTuple):
 
     @property
     def text(self) -> str:
-        """In the text form of ``sim.populations``, four digits a number."""
+        """In the text form of ``sim.worlds.populations``, four digits a number."""
         terms = [f"{w:.4g}*beta({a:.4g}, {b:.4g})" for w, a, b in zip(self.shares, self.a, self.b, strict=True)]
         if self.hopeless:
             terms.append(f"{self.hopeless:.4g}*point(0)")

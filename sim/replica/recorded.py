@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from cerolab import AllocationProblem
 from cerolab.errors import RecordError
-from cerolab.method import Method
 from cerolab.records import method_label, read_infos, read_rows
 from cerolab.records.settings import differing_keys
+from cerolab.tools.method import Method
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,11 +13,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # sums in one order everywhere
 from pydantic import Field
 from rich.console import Console
 
-from cerolab.cli import launch
 from cerolab.errors import CerolabError
 from cerolab.records import provenance
 from cerolab.records.files import read_json, write_json
-from cerolab.settings import NoRepeats, Seed, one_of
+from cerolab.tools.command_line import launch
+from cerolab.tools.settings import NoRepeats, Seed, one_of
 from tests.faults.kills import Tally, Target, fork, kill_at_every_operation, kill_until_done
 from tests.faults.records import leftovers
 from tests.faults.targets import STACK, SWEEP, TRAINING, Sweep, Training, make_model, shown
@@ -89,10 +89,10 @@ def faults(
 
 def _target(name: str, scratch: Path) -> Target:
     if name != "training":
-        import sim.engine  # noqa: F401  (the children need not)
+        import sim.experiment.engine  # noqa: F401  (the children need not)
 
         return Sweep(SETTINGS[name], name)
-    import llm.run  # noqa: F401
+    import llm.training.run  # noqa: F401
 
     # In a child: a process that has computed gradients does not fork well.
     if os.waitpid(fork(lambda: make_model(scratch / "model"), scratch / "log"), 0)[1]:

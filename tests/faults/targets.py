@@ -34,7 +34,7 @@ class Sweep:
     name: str = "sweep"
 
     def run(self, out: Path) -> None:
-        from sim.engine import run_experiment
+        from sim.experiment.engine import run_experiment
         from sim.sweep_settings import SweepSettings
 
         settings = SweepSettings(**self.settings, out=out)
@@ -68,9 +68,9 @@ class Training:
     def run(self, out: Path) -> None:
         import torch
 
-        from llm.run import remove_checkpoints, run_training
-        from llm.session import prepare
         from llm.settings import TrainSettings
+        from llm.training.run import remove_checkpoints, run_training
+        from llm.training.session import prepare
 
         torch.set_num_threads(1)
         session = prepare(TrainSettings(**TRAINING, model=str(self.model), out=out))
@@ -84,7 +84,7 @@ class Training:
         return [sys.executable, "-m", "llm.train", *_options(given), "--quiet"]
 
     def state(self, out: Path) -> str:
-        from llm import checkpoint
+        from cerolab.integrations.trl import checkpoint
 
         runs = _runs(out)
         if not runs:

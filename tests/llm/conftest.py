@@ -11,7 +11,7 @@ import torch
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """Folder of the small model with its tokenizer."""
-    from llm.tiny import tiny_tokenizer
+    from llm.models.tiny import tiny_tokenizer
     from tests.llm.small import small_model
 
     folder = tmp_path_factory.mktemp("model")

@@ -11,10 +11,10 @@ from transformers import PrinterCallback, Qwen3Config, Qwen3ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
 from cerolab import AllocationProblem, Feedback, make
+from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
+from llm.models.tiny import tiny_config, tiny_tokenizer
 from llm.pretrain import _padded
 from llm.tasks import load_task
-from llm.tiny import tiny_config, tiny_tokenizer
-from llm.trainer import AllocatedGRPOTrainer
 
 NUM_PROMPTS = 24
 

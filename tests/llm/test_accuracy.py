@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.accuracy import ALL, MACRO, pass_at, scores
+from llm.evaluation.accuracy import ALL, MACRO, pass_at, scores
 from llm.tasks import Question
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.advantages import combined_reward, group_advantages
+from cerolab.integrations.trl.rows.advantages import combined_reward, group_advantages
 
 SCALINGS = ["group", "batch", "none"]
 AGGREGATIONS = ["sum_then_normalize", "normalize_then_sum"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cerolab import Allocation
-from llm.agreement import Agreement, DivergedError
+from cerolab.integrations.trl.processes.agreement import Agreement, DivergedError
 from tests.llm.small import pool, problem
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from cerolab.errors import InvalidValueError
 from llm.grading.final_answer import final_answers
+from llm.grading.math_equivalence import is_mathematical, means
+from llm.grading.verify import final_number
 from llm.tasks import Question, load_task
-from llm.tasks.meaning import is_mathematical, means
-from llm.tasks.verify import final_number
 
 math_verify = pytest.importorskip("math_verify")
 

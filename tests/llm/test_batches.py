@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import pad
 
-from llm.batches import deal, join, pick, trim
+from cerolab.integrations.trl.rows.batches import deal, join, pick, trim
 
 PAD = 99
 TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=6)

@@ -12,14 +12,14 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from cerolab.cli import launch
 from cerolab.errors import InvalidValueError
 from cerolab.records import RunWriter, find_runs, provenance, read_run
+from cerolab.tools.command_line import launch
 from llm import evaluate, train
 from llm.evaluate import EvaluateSettings
 from llm.presets import PRESETS
-from llm.session import prepare
 from llm.settings import TrainSettings
+from llm.training.session import prepare
 
 # Cyclopts takes it for a mistake that a test lets it read sys.argv; here that is what is tested.
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from llm.grading.verify import final_number, mathematical, number
 from llm.tasks import Question
-from llm.tasks.gym import PAYS_FOR, RUNS_RESPONSES, GymVerifier, _candidates, _value, gym_names
-from llm.tasks.verify import final_number, mathematical, number
+from llm.tasks.reasoning_gym_source import PAYS_FOR, RUNS_RESPONSES, GymVerifier, _candidates, _value, gym_names
 
 reasoning_gym = pytest.importorskip("reasoning_gym")
 

@@ -6,10 +6,10 @@ import pytest
 
 from cerolab.errors import InvalidValueError
 from llm import train
-from llm.contamination import contamination
-from llm.session import prepare
+from llm.evaluation.contamination import contamination
 from llm.study import StudySettings, _missing
 from llm.tasks import load_evaluation, load_task
+from llm.training.session import prepare
 from tests.llm.small import learned_model
 from tests.llm.test_command_line import command
 from tests.llm.test_session import HELDOUT, POOL, settings

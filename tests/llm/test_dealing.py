@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cerolab import Allocation
-from llm.batches import deal
-from llm.dealing import NOBODY, balanced, dealt, empty_plan, rows_of_steps, slots, widths
-from llm.exchange import exchanged, owners
-from llm.layout import Layout, local_rows
+from cerolab.integrations.trl.rows.batches import deal
+from cerolab.integrations.trl.rows.dealing import NOBODY, balanced, dealt, empty_plan, rows_of_steps, slots, widths
+from cerolab.integrations.trl.rows.exchange import exchanged, owners
+from cerolab.integrations.trl.rows.layout import Layout, local_rows
 from tests.llm.test_batches import content, wave_of
 
 

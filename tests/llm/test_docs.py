@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import PrinterCallback
 
-from llm.trainer import AllocatedGRPOTrainer
+from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "use-with-trl.md").read_text()
 BLOCKS = dict(re.findall(r"<!-- [^>]*: (\w+) -->\n```python\n(.*?)```", PAGE, flags=re.DOTALL))
@@ -97,7 +97,8 @@ def test_the_other_ways_to_make_the_trainer_run(model, block):
 
 
 def test_what_the_page_says_is_refused_is():
-    from llm import compatibility, precision, sharding
+    from cerolab.integrations.trl import compatibility, precision
+    from cerolab.integrations.trl.processes import sharding
 
     source = "".join(Path(module.__file__).read_text() for module in (compatibility, precision, sharding))
     (table,) = re.findall(r"\| setting \| why \|\n.*?\n(.*)", PAGE, flags=re.DOTALL)

@@ -16,14 +16,15 @@ import pytest
 import torch
 
 from cerolab.errors import InvalidValueError, RecordError, StateError
-from llm import checkpoint
-from llm.models import load_model
-from llm.oracle_rates import MeasuredRates
-from llm.rewards import RewardError, graded_by
+from cerolab.integrations.trl import checkpoint
+from cerolab.integrations.trl.rewards import RewardError
+from cerolab.integrations.trl.time_limit import TooSlowError, time_limit
+from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
+from llm.evaluation.oracle_rates import MeasuredRates
+from llm.grading.reward import graded_by
+from llm.models.loading import load_model
 from llm.settings import TrainSettings
 from llm.tasks import load_task
-from llm.time_limit import TooSlowError, time_limit
-from llm.trainer import AllocatedGRPOTrainer
 from tests.llm.small import allocated, digits, run, weights
 
 SIZES = {"num_rounds": 6, "budget": 48}
@@ -304,7 +305,7 @@ def bringing_code(tmp_path, model, monkeypatch):
 
 
 def test_code_that_a_model_brings_is_not_run_unless_asked_for(bringing_code, tmp_path):
-    from llm.plan import plan
+    from llm.training.plan import plan
 
     with pytest.raises(InvalidValueError, match=r"brings code of its own; .*--trust-remote-code"):
         load_model(str(bringing_code))

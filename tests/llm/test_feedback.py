@@ -13,10 +13,10 @@ from cerolab import Allocation, AllocationProblem, Wave
 from cerolab.errors import CerolabError, InvalidValueError, StateError, UnknownNameError
 from cerolab.feedback import validated
 from cerolab.groups import mixed_groups
-from llm.advantages import group_advantages
-from llm.feedback import FeedbackRule, snapped
-from llm.feedback_map import FEEDBACK_MAPS, make_map
-from llm.layout import Layout
+from cerolab.integrations.trl.feedback import FeedbackRule, snapped
+from cerolab.integrations.trl.feedback_map import FEEDBACK_MAPS, make_map
+from cerolab.integrations.trl.rows.advantages import group_advantages
+from cerolab.integrations.trl.rows.layout import Layout
 
 G = 4  # responses a unit
 PROBLEM = AllocationProblem(

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from llm.tasks.verify import mathematical
+from llm.grading.verify import mathematical
 from tests.llm.test_verify import RIGHT, question
 
 pytest.importorskip("math_verify")
@@ -21,7 +21,7 @@ ANSWERS = [r"\frac{1}{2}", "18", r"\sqrt{2}", "1.5", "x^2+1", "(1,2)", r"\pi", "
 
 CODE = """
 import json
-from llm.tasks.meaning import means
+from llm.grading.math_equivalence import means
 from tests.llm.test_hash_order import ANSWERS, NOT_FINITE
 from tests.llm.test_verify import RIGHT
 texts = [rf"\\boxed{{{one}}}" for one in (*NOT_FINITE, *ANSWERS)] + [text for _, text in RIGHT]

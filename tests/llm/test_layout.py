@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cerolab import Allocation
-from llm.layout import Layout, local_rows
+from cerolab.integrations.trl.rows.layout import Layout, local_rows
 
 WAVES = st.lists(st.integers(1, 4), min_size=1, max_size=8)  # units of each group
 

@@ -7,11 +7,11 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 from trl.trainer.utils import add_fused_lm_head
 
-from llm.memory import GIB, Load, _activations, fits, parts, remedies, total
-from llm.plan import plan
 from llm.presets import PRESETS
 from llm.settings import TrainSettings
-from llm.shapes import KNOWN, known_config, shape_of
+from llm.training.memory import GIB, Load, _activations, fits, parts, remedies, total
+from llm.training.plan import plan
+from llm.training.shapes import KNOWN, known_config, shape_of
 
 CONFIGS = [
     Qwen2Config(hidden_size=256, intermediate_size=768, num_hidden_layers=3, num_attention_heads=4,

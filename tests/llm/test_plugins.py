@@ -7,9 +7,9 @@ import logging
 import pytest
 
 from cerolab.records import RunWriter, own, read_infos, read_run
-from llm.run import run_training
-from llm.session import prepare
 from llm.study import StudySettings, _missing
+from llm.training.run import run_training
+from llm.training.session import prepare
 from tests.llm.small import learned_model
 from tests.llm.test_session import HELDOUT, POOL, settings
 from tests.test_plugins import TEMPLATE, plugin

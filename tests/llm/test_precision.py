@@ -8,10 +8,10 @@ import torch
 from accelerate import Accelerator
 
 from cerolab.errors import InvalidValueError
-from llm.grpo_settings import grpo_config
-from llm.precision import share_that_moves
+from cerolab.integrations.trl.precision import share_that_moves
 from llm.presets import PRESETS
 from llm.settings import TrainSettings
+from llm.training.grpo_settings import grpo_config
 from tests.llm.small import allocated, run, small_model
 
 PAPER = ["paper-1.5b", "paper-4b", "paper-7b"]
@@ -43,7 +43,7 @@ def test_the_presets_of_the_paper_train_weights_in_float32_and_compute_in_bfloat
 
 def test_with_the_numbers_of_the_paper_all_weights_move_in_float32_and_few_in_bfloat16(tmp_path, caplog):
     settings = TrainSettings(**PRESETS["paper-1.5b"])
-    with caplog.at_level(logging.WARNING, logger="llm.precision"):
+    with caplog.at_level(logging.WARNING, logger="cerolab.integrations.trl.precision"):
         assert one_step(tmp_path / "a", settings, getattr(torch, settings.dtype)) > 0.99
         assert not caplog.messages
         moved = one_step(tmp_path / "b", settings, torch.bfloat16)
@@ -69,7 +69,7 @@ def test_with_the_numbers_of_the_paper_all_weights_move_in_float32_and_few_in_bf
     ids=str,
 )
 def test_a_model_of_ones_own_is_looked_at_before_it_trains(tmp_path, caplog, dtype, given, warns):
-    with caplog.at_level(logging.WARNING, logger="llm.precision"):
+    with caplog.at_level(logging.WARNING, logger="cerolab.integrations.trl.precision"):
         allocated(tmp_path, model=small_model().to(dtype), **given)
     assert bool(caplog.messages) is warns
 
@@ -78,7 +78,7 @@ def test_adapters_in_float32_on_a_model_in_bfloat16_are_fine(tmp_path, caplog):
     from peft import LoraConfig
 
     lora = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
-    with caplog.at_level(logging.WARNING, logger="llm.precision"):
+    with caplog.at_level(logging.WARNING, logger="cerolab.integrations.trl.precision"):
         allocated(tmp_path, model=small_model().to(torch.bfloat16), peft_config=lora, learning_rate=1e-6)
     assert not caplog.messages
 

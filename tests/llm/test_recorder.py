@@ -10,8 +10,8 @@ import pytest
 
 from cerolab import AllocationProblem, BudgetLedger, Feedback, Wave, make
 from cerolab.records.rounds import RoundView
-from llm.accuracy import ALL
-from llm.recorder import TrainRecorder
+from llm.evaluation.accuracy import ALL
+from llm.training.recorder import TrainRecorder
 
 
 def train(rounds: int, label: str) -> TrainRecorder:

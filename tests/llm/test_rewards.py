@@ -13,9 +13,9 @@ from transformers import Qwen3ForSequenceClassification
 
 from cerolab.errors import StateError
 from cerolab.groups import mixed_groups, whole_groups
-from llm import checkpoint
-from llm.rewards import RewardError, guarded, renamed, ungrade_models
-from llm.tiny import tiny_tokenizer
+from cerolab.integrations.trl import checkpoint
+from cerolab.integrations.trl.rewards import RewardError, guarded, renamed, ungrade_models
+from llm.models.tiny import tiny_tokenizer
 from tests.llm.small import allocated, digits, order_of_uniform, run, small_model, stock, weights
 from tests.llm.test_trainer import GENTLE, relative_difference
 

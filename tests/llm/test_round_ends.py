@@ -8,8 +8,8 @@ from transformers import TrainerCallback
 
 from cerolab import make
 from cerolab.errors import CerolabError, StateError
-from llm import checkpoint
-from llm.clock import rounds_of_epoch
+from cerolab.integrations.trl import checkpoint
+from cerolab.integrations.trl.clock import rounds_of_epoch
 from tests.llm.small import allocated, pool, problem, run, weights
 
 SIZES = {"num_rounds": 6, "budget": 48}

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from llm.prefill import share_prefill
-from llm.sampling import answer_probability, at_rest, transformers_generate
-from llm.tiny import tiny_tokenizer
+from cerolab.integrations.trl.rows.prefill import share_prefill
+from llm.generation.sampling import answer_probability, at_rest, transformers_generate
+from llm.models.tiny import tiny_tokenizer
 from tests.llm.small import small_model
 
 CHARACTERS = "0123456789+-="

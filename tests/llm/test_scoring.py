@@ -8,8 +8,8 @@ import pytest
 import torch
 from trl.trainer import grpo_trainer
 
-from llm.importance import importance_ratio
-from llm.rollout_log import SAMPLING
+from cerolab.integrations.trl.metrics.rollout_log import SAMPLING
+from cerolab.integrations.trl.rows.importance import importance_ratio
 from tests.llm.small import allocated, run, small_model, weights
 
 GENTLE = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}

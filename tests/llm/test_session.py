@@ -22,15 +22,15 @@ import torch
 import yaml
 
 from cerolab.errors import RecordError
+from cerolab.integrations.trl import checkpoint
 from cerolab.records import find_runs, read_run
-from llm import checkpoint
-from llm.evaluation import Evaluator
-from llm.oracle_rates import MeasuredRates
-from llm.run import run_training
-from llm.session import prepare
+from llm.evaluation.evaluator import Evaluator
+from llm.evaluation.oracle_rates import MeasuredRates
+from llm.models.tiny import tiny_tokenizer
 from llm.settings import TrainSettings
 from llm.tasks import load_task
-from llm.tiny import tiny_tokenizer
+from llm.training.run import run_training
+from llm.training.session import prepare
 from tests.llm.small import learned_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,10 +181,10 @@ def test_killed_by_the_system_and_started_again_the_record_is_the_same(model_fol
 def stages(kill):
     """Patches that call ``kill`` at some moment of a training, each with a name."""
     from cerolab import BudgetLedger
+    from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
     from cerolab.records import RunWriter
-    from llm import run
-    from llm.recorder import TrainRecorder
-    from llm.trainer import AllocatedGRPOTrainer
+    from llm.training import run
+    from llm.training.recorder import TrainRecorder
 
     def after(owner, name, when=lambda *given: True, before=False):
         plain, place = getattr(owner, name), getattr(owner, "__name__", "")
@@ -281,7 +281,7 @@ def test_the_oracle_measures_beside_the_budget(model_folder, tmp_path, one_text)
                 measured.append((self.round_of(), rates))
             return rates
 
-    with patch("llm.run.MeasuredRates", Counted):
+    with patch("llm.training.run.MeasuredRates", Counted):
         run = read_run(run_training(session, quiet=True))
     assert [at for at, _ in measured] == [0, 3, 6]
     assert all(rates.shape == (POOL,) and 0 < rates.max() <= 0.25 for _, rates in measured)
@@ -295,7 +295,7 @@ def test_the_oracle_measures_beside_the_budget(model_folder, tmp_path, one_text)
 def test_stopped_between_two_measurements_the_oracle_goes_on_with_the_same_rates(model_folder, tmp_path):
     given = {"allocator": "oracle(recovery=8)", "oracle_every": 3, "save_every": 2}  # stopped at 5, back to 4
     whole = trained(settings(model_folder, tmp_path / "whole", **given))
-    from llm.recorder import TrainRecorder
+    from llm.training.recorder import TrainRecorder
 
     plain = TrainRecorder.__call__
 
@@ -316,7 +316,7 @@ def test_a_training_that_had_spent_its_budget_early_is_not_trained_on(model_fold
     whole = trained(settings(model_folder, tmp_path / "whole", **given))
     assert whole.info["results"]["rounds"] < 9
     assert whole.info["results"]["unspent_units"] == 0
-    with patch("llm.run._finish", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with patch("llm.training.run._finish", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         trained(settings(model_folder, tmp_path / "stopped", **given))
     again = trained(settings(model_folder, tmp_path / "stopped", **given))
     assert again.info["resumed"][0]["round"] == whole.info["results"]["rounds"]
@@ -329,7 +329,7 @@ def test_sampled_and_exact_accuracy_agree(model_folder):
     session = prepare(settings(model_folder, Path("unused")))
     questions = (*task.train, *task.heldout)
     evaluator = Evaluator(task, questions, tokenizer, "{prompt}", 0, 7)
-    from llm.sampling import transformers_generate
+    from llm.generation.sampling import transformers_generate
 
     generate, samples = transformers_generate(session.model, tokenizer), 60
     exact = evaluator.exact_rates(session.model, 0.8)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
+from cerolab.integrations.trl.options import trl_options
 from llm import evaluate, study, train
-from llm.grpo_settings import grpo_config
-from llm.plan import plan
 from llm.presets import PRESETS
 from llm.settings import TrainSettings
 from llm.study import StudySettings, train_settings
 from llm.tasks import load_evaluation, load_task
-from llm.trl_options import trl_options
+from llm.training.grpo_settings import grpo_config
+from llm.training.plan import plan
 from tests.llm.test_command_line import command
 
 __all__ = ["command"]
@@ -29,8 +29,8 @@ def nothing_is_loaded(monkeypatch, request):
     def load(*_, **__):
         raise AssertionError("a model is loaded")
 
-    monkeypatch.setattr("llm.models.load_model", load)
-    monkeypatch.setattr("llm.session.load_model", load)
+    monkeypatch.setattr("llm.models.loading.load_model", load)
+    monkeypatch.setattr("llm.training.session.load_model", load)
 
 
 def rows(folder: Path, name: str, count: int, **fixed) -> Path:

@@ -22,11 +22,11 @@ from accelerate.utils import DistributedType
 from transformers import PrinterCallback
 
 from cerolab import Allocation, BaseAllocator, make, seeding
-from cerolab.base import NoOptions
+from cerolab.allocator import NoOptions
 from cerolab.errors import CerolabError
-from llm.sharding import check_sharding, sharding
-from llm.tiny import tiny_tokenizer
-from llm.trainer import AllocatedGRPOTrainer
+from cerolab.integrations.trl.processes.sharding import check_sharding, sharding
+from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
+from llm.models.tiny import tiny_tokenizer
 from tests.llm.small import allocated, config, digits, pool, problem, small_model
 from tests.llm.stub_vllm import stub_vllm
 

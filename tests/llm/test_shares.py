@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from trl.generation import vllm_generation
 from trl.generation.vllm_generation import VLLMGeneration
 
-from llm.evaluation import Evaluator
-from llm.shares import even_share
+from cerolab.integrations.trl.processes.shares import even_share
+from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
+from llm.evaluation.evaluator import Evaluator
+from llm.models.tiny import tiny_tokenizer
 from llm.tasks import load_task
-from llm.tiny import tiny_tokenizer
-from llm.trainer import AllocatedGRPOTrainer
 from tests.llm.small import small_model
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from cerolab.errors import InvalidValueError
-from llm import smollm2
+from llm.models import smollm2
 
 
 @pytest.fixture

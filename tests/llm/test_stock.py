@@ -6,7 +6,7 @@ from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from cerolab import make
 from cerolab.errors import CerolabError
-from llm.tiny import tiny_config
+from llm.models.tiny import tiny_config
 from tests.llm.small import allocated, order_of_uniform, problem, run, small_model, stock, weights
 
 GENTLE = {"optim": "sgd", "learning_rate": 0.1, "max_grad_norm": 0.0}  # weights move in proportion to gradients
@@ -156,8 +156,8 @@ def test_what_stock_refuses_is_refused_in_its_words(tmp_path, wrong):
     from datasets import DatasetDict
     from trl import GRPOTrainer
 
-    from llm.tiny import tiny_tokenizer
-    from llm.trainer import AllocatedGRPOTrainer
+    from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
+    from llm.models.tiny import tiny_tokenizer
     from tests.llm.small import config, digits, pool
 
     given = {"model": small_model(), "reward_funcs": digits, "args": config(tmp_path), "train_dataset": pool(),
@@ -176,8 +176,8 @@ def test_what_stock_refuses_is_refused_in_its_words(tmp_path, wrong):
 def test_settings_left_out_are_those_of_stock(monkeypatch, tmp_path):
     from trl.trainer.base_config import _BaseConfig
 
-    from llm.tiny import tiny_tokenizer
-    from llm.trainer import AllocatedGRPOTrainer
+    from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
+    from llm.models.tiny import tiny_tokenizer
     from tests.llm.small import digits, pool
 
     checked = _BaseConfig.__post_init__
@@ -199,8 +199,8 @@ def test_settings_left_out_are_those_of_stock(monkeypatch, tmp_path):
 
 
 def test_an_iterable_data_set_has_no_rows_to_choose_from(tmp_path):
-    from llm.tiny import tiny_tokenizer
-    from llm.trainer import AllocatedGRPOTrainer
+    from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
+    from llm.models.tiny import tiny_tokenizer
     from tests.llm.small import config, digits, pool
 
     with pytest.raises(CerolabError, match="train_dataset='IterableDataset' cannot be indexed"):

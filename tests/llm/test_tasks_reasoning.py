@@ -13,8 +13,8 @@ import pytest
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 from llm.tasks import Question, load_task
 from llm.tasks.easy import EASY
-from llm.tasks.gym import RUNS_RESPONSES, GymVerifier, gym_names
 from llm.tasks.reasoning import _portions
+from llm.tasks.reasoning_gym_source import RUNS_RESPONSES, GymVerifier, gym_names
 
 pytest.importorskip("reasoning_gym")
 

@@ -15,8 +15,8 @@ from trl import GRPOTrainer
 
 from cerolab import make
 from cerolab.errors import CerolabError
-from llm.rewards import RewardError
-from llm.trainer import AllocatedGRPOTrainer
+from cerolab.integrations.trl.rewards import RewardError
+from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
 from tests.llm.small import config, order_of_uniform, problem, run, small_model, weights
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

@@ -6,8 +6,8 @@ import torch
 
 from cerolab import AllocationProblem, make
 from cerolab.errors import CerolabError, StateError
-from llm import checkpoint
-from llm.rewards import RewardError
+from cerolab.integrations.trl import checkpoint
+from cerolab.integrations.trl.rewards import RewardError
 from tests.llm.small import allocated, digits, order_of_uniform, problem, run, small_model, stock, weights
 
 LOSSES = ["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"]
@@ -96,7 +96,7 @@ def test_leaving_out_rows_without_advantage_changes_nothing(tmp_path, start, los
 
 def test_the_order_of_groups_in_a_round_changes_nothing(tmp_path):
     """The same responses, laid out in another order, give the same gradient."""
-    from llm.batches import pick
+    from cerolab.integrations.trl.rows.batches import pick
 
     trainer = allocated(tmp_path, problem_given={"max_units": 2, "capacity": 8, "budget": 80}, method="cero")
     gradients = []
@@ -355,8 +355,8 @@ def test_settings_that_do_not_fit_are_refused_by_name(tmp_path, given, words):
 
 
 def test_a_dataset_of_another_size_is_refused(tmp_path):
-    from llm.tiny import tiny_tokenizer
-    from llm.trainer import AllocatedGRPOTrainer
+    from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
+    from llm.models.tiny import tiny_tokenizer
     from tests.llm.small import config, pool
 
     with pytest.raises(CerolabError, match="23 rows"):

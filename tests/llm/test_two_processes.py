@@ -19,11 +19,11 @@ from transformers import PrinterCallback
 from trl.trainer import grpo_trainer
 
 from cerolab import Allocation, BaseAllocator, make, seeding
-from cerolab.base import NoOptions
+from cerolab.allocator import NoOptions
+from cerolab.integrations.trl.processes.agreement import DivergedError
+from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
 from cerolab.records import find_runs, read_run
-from llm.agreement import DivergedError
-from llm.tiny import tiny_tokenizer
-from llm.trainer import AllocatedGRPOTrainer
+from llm.models.tiny import tiny_tokenizer
 from tests.llm.small import config, digits, pool, problem, small_model, weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -397,7 +397,7 @@ def test_the_command_line_in_two_processes_writes_one_record(played):
 
 
 def main(what, folder):
-    from cerolab.cli import launch
+    from cerolab.tools.command_line import launch
     from llm.presets import PRESETS
     from llm.train import HELP, train
 

@@ -6,8 +6,8 @@ from fractions import Fraction
 import pytest
 
 from cerolab.errors import CerolabError, InvalidValueError
+from llm.grading.verify import exact, final_number, is_mathematical, last_box, last_number, mathematical, number
 from llm.tasks import Question
-from llm.tasks.verify import exact, final_number, is_mathematical, last_box, last_number, mathematical, number
 
 pytest.importorskip("math_verify")
 
@@ -182,9 +182,9 @@ def test_answers_with_meaning_are_told(answer):
 
 
 def test_a_dead_helper_is_an_error_and_no_wrong_response():
-    from llm.tasks import meaning
+    from llm.grading import math_equivalence
 
-    helper = meaning._Helper()
+    helper = math_equivalence._Helper()
     helper._process.kill()
     with pytest.raises(CerolabError, match="died with code -9"):
         helper.ask("response", "7", "7")

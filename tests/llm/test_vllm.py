@@ -58,7 +58,7 @@ def model_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(model_folder):
-    from llm.vllm.server import VLLMServer
+    from cerolab.integrations.trl.vllm.server import VLLMServer
 
     with VLLMServer(model_folder, max_model_len=64) as server:
         yield server
@@ -95,7 +95,7 @@ def build(make_trainer, model_folder, output_dir, engine, max_steps=5, dtype="fl
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import GRPOConfig
 
-    from llm.vllm.client import vllm_on_cpu
+    from cerolab.integrations.trl.vllm.client import vllm_on_cpu
 
     args = GRPOConfig(
         output_dir=str(output_dir),
@@ -137,7 +137,7 @@ def test_the_plug_in_is_found_by_vllm():
     from vllm.model_executor.layers import utils
     from vllm.plugins import load_general_plugins
 
-    from llm.vllm.cpu_linear import keep_unpacked, register
+    from cerolab.integrations.trl.vllm.cpu_linear import keep_unpacked, register
 
     load_general_plugins()
     assert utils.dispatch_cpu_unquantized_gemm is keep_unpacked
@@ -149,7 +149,7 @@ def test_elsewhere_than_on_a_cpu_the_plug_in_does_nothing(monkeypatch):
     from vllm.model_executor.layers import utils
     from vllm.platforms import current_platform
 
-    from llm.vllm.cpu_linear import register
+    from cerolab.integrations.trl.vllm.cpu_linear import register
 
     monkeypatch.setattr(utils, "dispatch_cpu_unquantized_gemm", "vLLM's own")
     monkeypatch.setattr(type(current_platform), "is_cpu", lambda self: False)
@@ -162,7 +162,7 @@ def test_layers_that_stay_packed_are_refused():
     from vllm.model_executor.layers.fused_moe.experts.cpu_moe import CPUUnquantizedExperts
     from vllm.plugins import load_general_plugins
 
-    from llm.vllm.cpu_linear import keep_unpacked
+    from cerolab.integrations.trl.vllm.cpu_linear import keep_unpacked
 
     load_general_plugins()
     with pytest.raises(NotImplementedError, match="Conv1d keeps its weights packed"):
@@ -263,7 +263,7 @@ class ResponsesOfEngine:
 def test_groups_of_different_sizes(model_folder, tmp_path, engine, mode, monkeypatch):
     """An allocator gives prompts one or two units a round; the engine makes just those responses, none stale."""
     from cerolab import AllocationProblem, make
-    from llm.trainer import AllocatedGRPOTrainer
+    from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
 
     problem = AllocationProblem(
         num_prompts=NUM_PROMPTS, num_rounds=6, budget=36, capacity=7, max_units=2, responses_per_unit=2
@@ -302,8 +302,8 @@ class TestServer:
     def test_a_file_that_is_not_the_model_is_an_error(self, server, name, problem):
         import torch
 
-        from llm.vllm.client import WeightFileClient
-        from llm.vllm.server import ServerError
+        from cerolab.integrations.trl.vllm.client import WeightFileClient
+        from cerolab.integrations.trl.vllm.server import ServerError
 
         client = WeightFileClient(base_url=server.url)
         with pytest.raises(ServerError, match=problem):
@@ -311,14 +311,14 @@ class TestServer:
         client.close_communicator()
 
     def test_a_server_that_dies_shows_its_last_words(self, tmp_path):
-        from llm.vllm.server import ServerError, VLLMServer
+        from cerolab.integrations.trl.vllm.server import ServerError, VLLMServer
 
         with pytest.raises(ServerError, match=r"died after .*(?s:.)*no-such-model"):
             VLLMServer(tmp_path / "no-such-model", log=tmp_path / "log").start()
 
     def test_another_server_is_turned_away(self, server, monkeypatch):
-        from llm.vllm.client import WeightFileClient
-        from llm.vllm.server import ServerError
+        from cerolab.integrations.trl.vllm.client import WeightFileClient
+        from cerolab.integrations.trl.vllm.server import ServerError
 
         client = WeightFileClient(base_url=server.url)
         monkeypatch.setattr(client, "get_server_info", lambda: {"parallel_config": {"worker_extension_cls": ""}})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cerolab import Allocation, BaseAllocator
-from cerolab.base import NoOptions
+from cerolab.allocator import NoOptions
 from tests.llm.small import allocated, problem, run
 from tests.llm.stub_vllm import ALL, stub_vllm
 

@@ -78,7 +78,7 @@ def test_a_round_without_end_ends_the_training_with_an_error_that_says_so(tmp_pa
 
 
 def test_a_prompt_of_both_waves_is_one_group(tmp_path, monkeypatch):
-    import llm.advantages as module
+    import cerolab.integrations.trl.rows.advantages as module
 
     seen, plain = [], module.group_advantages
 
@@ -104,7 +104,7 @@ def test_groups_that_are_not_trained_on_move_nothing_but_count(tmp_path):
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo"])
 def test_leaving_a_wave_out_is_as_if_its_rows_were_not_there(tmp_path, loss_type):
     """The loss is a mean over the rows that are trained on, whatever else was generated."""
-    from llm.batches import pick
+    from cerolab.integrations.trl.rows.batches import pick
 
     trainer = allocated(tmp_path, Probe(problem(**SIZES), trained="second"), loss_type=loss_type,
                         skip_zero_advantage=False)  # fmt: skip

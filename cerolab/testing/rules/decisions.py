@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cerolab.allocation import Allocation, Allocator, Feedback
-from cerolab.base import BaseAllocator
+from cerolab.allocator import BaseAllocator
 from cerolab.errors import CerolabError, ProtocolError
 from cerolab.testing.play import Play, Scenario, as_pairs, differing, one_round, one_wave, pairs_of, play, until
 from cerolab.testing.rules.inside import attributes, changed, watched, with_nan

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cerolab.base import BaseAllocator
+from cerolab.allocator import BaseAllocator
 from cerolab.errors import CerolabError, InvalidValueError, ProtocolError, StateError
 from cerolab.ledger import BudgetLedger
 from cerolab.testing.play import (

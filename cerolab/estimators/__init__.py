@@ -1,0 +1,1 @@
+"""What is believed of a prompt: its posterior, its last groups, its likeness to others, its tokens."""

@@ -1,0 +1,1 @@
+"""What TRL logs, over the rows that count."""

@@ -1,0 +1,1 @@
+"""Text forms, settings, command lines and worker processes; no allocator needs them."""

@@ -1,0 +1,1 @@
+"""Held-out accuracy, and success rates measured for the oracle."""

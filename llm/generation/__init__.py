@@ -1,0 +1,1 @@
+"""From a question to a response, outside of training."""

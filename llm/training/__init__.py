@@ -1,0 +1,1 @@
+"""One training: loaded, planned, run, recorded."""
