@@ -130,7 +130,8 @@ def test_each_remedy_alone_makes_it_fit():
     many_rows, wider = replace(load, lora_rank=16, rows=16), 90 * GIB
     assert not fits(shape, many_rows, wider)
     assert remedies(shape, many_rows, wider, 4) == ["--batch-size 8", found[0]]
-    assert fits(shape, replace(many_rows, rows=8), wider) and fits(shape, replace(many_rows, in_pieces=True), wider)
+    assert fits(shape, replace(many_rows, rows=8), wider)
+    assert fits(shape, replace(many_rows, in_pieces=True), wider)
 
 
 def test_where_one_change_does_not_do_two_may_and_then_more_processes():

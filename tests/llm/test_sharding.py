@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.parallelism_config import ParallelismConfig
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from transformers import PrinterCallback
@@ -24,7 +25,7 @@ from transformers import PrinterCallback
 from cerolab import Allocation, BaseAllocator, make, seeding
 from cerolab.allocator import NoOptions
 from cerolab.errors import CerolabError
-from cerolab.integrations.trl.processes.sharding import check_sharding, sharding
+from cerolab.integrations.trl.processes.sharding import check_reward_models, check_sharding, sharding
 from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
 from llm.models.tiny import tiny_tokenizer
 from tests.llm.small import allocated, config, digits, pool, problem, small_model
@@ -283,7 +284,7 @@ def test_what_accelerate_came_to_is_checked_whoever_asked_for_it(tmp_path, monke
         ("DEEPSPEED", False, {}, None),  # ZeRO-2: each process has all weights
         ("FSDP", True, {"use_vllm": True}, None),  # groups of any size
         ("MULTI_GPU", False, {}, None),
-        ("TP", False, {}, "TP was never tried"),
+        ("XLA", False, {}, "XLA was never tried"),
         ("MULTI_GPU", False, {"use_vllm": True, "vllm_mode": "server"}, "no multiple of the 3 processes"),
         ("FSDP", True, {"use_vllm": True, "vllm_tensor_parallel_size": 3}, "no multiple of the 3 processes"),
     ],
@@ -295,6 +296,21 @@ def test_only_what_would_hang_is_refused(tmp_path, kind, in_pieces, given, words
     else:
         with pytest.raises(CerolabError, match=words):
             check_sharding(kind, in_pieces, args, problem(), 3)
+
+
+@pytest.mark.parametrize("size", ["tp_size", "cp_size"])
+def test_processes_that_share_a_row_are_refused(tmp_path, monkeypatch, size):
+    trainer = allocated(tmp_path)
+    mesh = ParallelismConfig(**{size: 2})
+    monkeypatch.setattr(Accelerator, "parallelism_config", property(lambda _: mesh))
+    with pytest.raises(CerolabError, match=f"accelerate's {size[:2]} of its parallelism_config"):
+        trainer._check_accelerator()
+
+
+def test_a_reward_model_in_pieces_is_refused():
+    check_reward_models([len])
+    with pytest.raises(CerolabError, match="reward model cannot be used with DeepSpeed ZeRO-3"):
+        check_reward_models([len, torch.nn.Linear(1, 1)])
 
 
 def test_a_training_with_vllm_passes_without_a_launcher(tmp_path):

@@ -6,6 +6,7 @@ from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from cerolab import make
 from cerolab.errors import CerolabError
+from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
 from llm.models.tiny import tiny_config
 from tests.llm.small import allocated, order_of_uniform, problem, run, small_model, stock, weights
 
@@ -135,6 +136,16 @@ def test_clip_ratios_are_over_all_rows_though_some_are_left_out(tmp_path, given)
         assert set(stocks) - set(mine) == {"entropy"}
         assert mine["step_time"] > 0
     assert (seen > 0) is ("num_iterations" in given)
+
+
+def test_what_processes_tell_each_other_of_clipping_is_on_their_device(tmp_path, monkeypatch):
+    sent = []
+    send = AllocatedGRPOTrainer._gathered
+    monkeypatch.setattr(
+        AllocatedGRPOTrainer, "_gathered", lambda self, here: [sent.append(tuple(here.shape)), send(self, here)][1]
+    )
+    run(allocated(tmp_path, num_iterations=2, epsilon=0.01))
+    assert (1, 1, 4) in sent  # sums, least and most of one micro-batch: by the way that moves to the device
 
 
 def test_with_all_rows_the_entropy_is_that_of_stock(tmp_path):

@@ -42,7 +42,7 @@ from cerolab.integrations.trl.metrics.rollout_log import SAMPLING, Sizes, length
 from cerolab.integrations.trl.precision import check_precision, warn_of_lost_steps
 from cerolab.integrations.trl.processes.agreement import Agreement
 from cerolab.integrations.trl.processes.serialization import know_numbered_cpus
-from cerolab.integrations.trl.processes.sharding import check_sharding
+from cerolab.integrations.trl.processes.sharding import check_reward_models, check_sharding
 from cerolab.integrations.trl.rewards import guarded, renamed, ungrade_models
 from cerolab.integrations.trl.rows.advantages import round_advantages
 from cerolab.integrations.trl.rows.batches import Rows, deal, join, pick, trim
@@ -173,7 +173,11 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         """What accelerate came to, whoever asked for it: TRL's settings, a launcher or its config file."""
         kind, processes = str(self.accelerator.distributed_type.value), self.accelerator.num_processes
         in_pieces = self._dist.is_fsdp or self._dist.is_zero3
-        check_sharding(kind, in_pieces, self.args, self.allocator.problem, processes)
+        mesh = self.accelerator.parallelism_config
+        split = () if mesh is None else tuple(mesh.non_dp_dim_names)
+        check_sharding(kind, in_pieces, self.args, self.allocator.problem, processes, split)
+        if self._dist.is_zero3:
+            check_reward_models(self.reward_funcs)
         check_precision(str(self.accelerator.mixed_precision))
 
     # --- the clock: TRL's loop counts training steps, rounds are made on time -------------------------------------
@@ -459,6 +463,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         if not trained_N.any():
             return idle
         rows = join([rows for rows, _, _ in waves], self._tokenizer.pad_token_id)
+        scores = "old_per_token_logps" in rows
+        if self._may_skip:  # they are made of the rows that are kept
+            rows.pop("old_per_token_logps", None)
         layouts, sizes = [layout for _, layout, _ in waves], Sizes.joined([sizes for _, _, sizes in waves])
         place_N = local_rows(layouts, self.accelerator.process_index)  # -1: a filler
         local_N = advantage_N[place_N.clamp(min=0)].masked_fill(place_N < 0, 0.0)
@@ -477,7 +484,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         clip_sizes = self._clip_range.sizes_of_parts(counted_N, slot_N, used, self.args.steps_per_generation)
         clip_sizes_S = clip_sizes.view(2, len(plan), -1).unbind(1)
         return self._micro_batches_of(
-            mine, index, widths(plan), len(candidates), int(counted_N[candidates].sum()), clip_sizes_S
+            mine, index, widths(plan), len(candidates), int(counted_N[candidates].sum()), clip_sizes_S, scores
         )
 
     def _plan(self, candidates: Tensor, advantage_N: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
@@ -507,6 +514,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         total: int,
         tokens: int,
         clip_sizes_S: Sequence[Tensor],
+        scores: bool,
     ) -> list[Rows | None]:
         """Cut a process's rows of each optimizer step; None where nothing is left to do.
 
@@ -516,11 +524,10 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             widest_S: how many each process has, with fillers.
             total, tokens: of the whole round over all processes, rows that are left out and all.
             clip_sizes_S: see ``ClipRange.sizes_of_parts``.
+            scores: whether the loss needs log-probabilities from before the update.
         """
         accumulation, size = self.args.gradient_accumulation_steps, self.args.per_device_train_batch_size
-        processes, scores = self.accelerator.num_processes, "old_per_token_logps" in rows
-        if self._may_skip:
-            rows.pop("old_per_token_logps", None)
+        processes = self.accelerator.num_processes
         micro_batches: list[Rows | None] = []
         for index, widest, rows_of_step, clip_sizes in zip(
             index_SW, widest_S, rows_of_steps(total, len(index_SW)), clip_sizes_S, strict=True
@@ -599,7 +606,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             metrics[name].pop()
         if (self._step + 1) % parts == 0:  # the optimizer step's last micro-batch
             size_B, trained_B = inputs["clip_sizes"]
-            found = self._clip_log.take(size_B, size_B == trained_B, self.accelerator.gather)
+            found = self._clip_log.take(size_B, size_B == trained_B, self._gathered)
             for name, column in names.items():
                 metrics[name] += found[column]
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 from accelerate.utils import DistributedType, parse_flag_from_env
+from torch import nn
 from trl import GRPOConfig
 
 from cerolab import AllocationProblem
@@ -27,7 +31,14 @@ def sharding(args: GRPOConfig) -> tuple[str, bool]:
     return str(DistributedType.NO.value), False
 
 
-def check_sharding(kind: str, in_pieces: bool, args: GRPOConfig, problem: AllocationProblem, processes: int) -> None:
+def check_sharding(
+    kind: str,
+    in_pieces: bool,
+    args: GRPOConfig,
+    problem: AllocationProblem,
+    processes: int,
+    split: Sequence[str] = (),
+) -> None:
     """Refuse what would hang or train something else.
 
     Args:
@@ -36,6 +47,7 @@ def check_sharding(kind: str, in_pieces: bool, args: GRPOConfig, problem: Alloca
         args: TRL's settings.
         problem: whose groups are spread over the processes.
         processes: of the training.
+        split: dimensions of accelerate's mesh whose processes share the work on one row, as "tp" and "cp".
 
     Raises:
         CerolabError: a backend that was never tried.
@@ -43,6 +55,11 @@ def check_sharding(kind: str, in_pieces: bool, args: GRPOConfig, problem: Alloca
     """
     if kind not in _KNOWN and not kind.startswith("MULTI_"):
         raise CerolabError(f"{kind} was never tried with AllocatedGRPOTrainer; use DDP, FSDP2 or DeepSpeed ZeRO")
+    if split:
+        raise CerolabError(
+            f"accelerate's {', '.join(split)} of its parallelism_config cannot be used with AllocatedGRPOTrainer: the "
+            "processes that share a row would get rows of their own; use DDP, FSDP2 or DeepSpeed ZeRO"
+        )
     if in_pieces and not args.use_vllm:
         raise InvalidValueError(
             "use_vllm",
@@ -58,4 +75,17 @@ def check_sharding(kind: str, in_pieces: bool, args: GRPOConfig, problem: Alloca
             problem.responses_per_unit,
             f"is no multiple of the {processes} processes, which generate together here",
             "use vLLM colocate with tensor_parallel_size=1, or another number of processes",
+        )
+
+
+def check_reward_models(reward_functions: Iterable[Any]) -> None:
+    """Refuse reward models whose weights lie in pieces: a process without true rows would leave the others waiting.
+
+    Raises:
+        CerolabError: there is one.
+    """
+    if any(isinstance(function, nn.Module) for function in reward_functions):
+        raise CerolabError(
+            "a reward model cannot be used with DeepSpeed ZeRO-3: grading needs all processes, and one may have no "
+            "response to grade; use ZeRO-2, or call the model from a reward function"
         )
