@@ -15,7 +15,7 @@ from typing import Any
 from llm.grading import equality
 from llm.grading.formulas import DOTS, ONLY_TEXT, formula
 from llm.grading.notation import FUNCTIONS, UnreadableError, plain
-from llm.grading.numbers import is_percent_of, is_rounding, number
+from llm.grading.numbers import is_percent_of, is_rounding, number, places
 from llm.grading.sets import same_set, set_of
 from llm.grading.structure import (
     at_top,
@@ -338,8 +338,10 @@ def _same_parts(gold: str, given: str, gold_parts: list[str], given_parts: list[
         if "{}" in (kind, other_kind):
             parts, other_parts = list(dict.fromkeys(parts)), list(dict.fromkeys(other_parts))
         return matched(parts, other_parts, _same)
-    if "{}" in (kind, other_kind) or (kind != other_kind and "list" not in (kind, other_kind)):
+    if "{}" in (kind, other_kind):
         return False
+    if kind != other_kind and ("list" not in (kind, other_kind) or {"[)", "(]"} & {kind, other_kind}):
+        return False  # a half-open interval is no list
     return len(parts) == len(other_parts) > 0 and all(map(_same, parts, other_parts))
 
 
@@ -448,11 +450,12 @@ def _same_value(gold: str, given: str) -> bool:
     a, b = formula(core.rstrip("%")), formula(given_core.rstrip("%"))
     if a is None or b is None:
         return False
-    rounded = _is_decimal(core) or _is_decimal(given_core)
-    if equality.equal(a, b, rounded):
+    if equality.equal(a, b) or _is_rounded(core, given_core, a, b):
         return True
     if first_percent != second_percent:
-        return equality.equal(a / 100 if first_percent else a, b / 100 if second_percent else b, rounded)
+        a, b = a / 100 if first_percent else a, b / 100 if second_percent else b
+        core, given_core = "" if first_percent else core, "" if second_percent else given_core
+        return equality.equal(a, b) or _is_rounded(core, given_core, a, b)
     if "degree" in (unit, given_unit) and unit != given_unit:
         import sympy
 
@@ -461,8 +464,14 @@ def _same_value(gold: str, given: str) -> bool:
     return _same_constant(a, b)
 
 
-def _is_decimal(text: str) -> bool:
-    return bool(re.fullmatch(r"[-+]?[0-9]*\.[0-9]+", text.strip()))
+def _is_rounded(gold: str, given: str, a: Any, b: Any) -> bool:
+    """Whether one of two formulas is written as a decimal number, and is the other rounded."""
+    if places(gold) is None and places(given) is None:
+        return False
+    first, second = (
+        number(text) if places(text) is not None else equality.real(one) for text, one in ((gold, a), (given, b))
+    )
+    return first is not None and second is not None and is_rounding(gold, given, first, second)
 
 
 def _same_constant(a: Any, b: Any) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +18,6 @@ _SECONDS = 3  # limit on one parse and on one comparison
 _MOST = 5_000  # exponents and factorials above are not computed
 _ENOUGH = 3  # points at which formulas with variables have to agree
 _DIGITS = 60
-_CLOSE = 1e-4  # relative; a decimal that is rounded has four digits at least
 
 # Fractions with large primes: at no such point are two formulas equal by chance.
 _POINTS = [(10007, 3511), (-7919, 2221), (1607, 2003), (27644437, 10000019), (-613, 1709), (3307, 911), (-4999, 1301)]
@@ -25,14 +26,18 @@ _POINTS = [(10007, 3511), (-7919, 2221), (1607, 2003), (27644437, 10000019), (-6
 @lru_cache(maxsize=16384)
 def formula(latex: str) -> Any:
     """The formula as sympy's object; None for what the parser does not read from its first to its last character."""
+    return _in_time(_parse, latex)
+
+
+def _in_time(function: Callable[..., Any], *given: Any) -> Any:
+    """What a function gives; None where it fails, or takes too long."""
     from math_verify.errors import TimeoutException
     from math_verify.utils import timeout
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = timeout(_SECONDS)(_parse)(latex)
-            return None if found is None or not _is_small(found) else found
+            warnings.simplefilter("ignore")  # sympy's, on odd input
+            return timeout(_SECONDS)(function)(*given)
     except (NameError, ImportError):
         raise
     except (Exception, TimeoutException):  # sympy raises nearly anything on odd input
@@ -43,43 +48,51 @@ def _parse(latex: str) -> Any:
     from latex2sympy2_extended import latex2sympy  # type: ignore[import-untyped]
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig  # type: ignore[import-untyped]
 
-    return latex2sympy(
+    found = latex2sympy(
         latex,
         is_real=True,
         convert_degrees=True,
         normalization_config=None,
         conversion_config=ConversionConfig(lowercase_symbols=False),
     )
+    return found if found is not None and _is_small(found) else None
 
 
-def equal(first: Any, second: Any, rounded: bool = False) -> bool:
-    """Whether two formulas have the same value wherever both have one.
-
-    Args:
-        first, second: from ``formula``.
-        rounded: whether one is a decimal number that may be the other, rounded to six places or more.
-    """
-    from math_verify.errors import TimeoutException
-    from math_verify.utils import timeout
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # sympy's, on odd input
-            return bool(timeout(_SECONDS)(_equal)(first, second, rounded))
-    except (NameError, ImportError):
-        raise
-    except (Exception, TimeoutException):  # sympy raises nearly anything on odd input
-        return False
+def equal(first: Any, second: Any) -> bool:
+    """Whether two formulas, from ``formula``, have the same value wherever both have one."""
+    return bool(_in_time(_equal, first, second))
 
 
-def _equal(first: Any, second: Any, rounded: bool) -> bool:
+def real(expression: Any) -> Fraction | None:
+    """The value of a formula without variables to ``_DIGITS`` digits; None where it is no real number."""
+    found: Fraction | None = _in_time(_real, expression)
+    return found
+
+
+def _real(expression: Any) -> Fraction | None:
+    import sympy
+
+    if not isinstance(expression, sympy.Expr) or expression.free_symbols or not _is_finite(expression):
+        return None
+    expression = _exact(expression).doit()
+    if expression.is_Rational:
+        return Fraction(int(expression.p), int(expression.q))
+    value = _value(expression)
+    if value is None or not value.is_real:
+        return None
+    found = Fraction(str(value))
+    short = round(found, _DIGITS // 2)  # log 8 / log 2 is three
+    return short if abs(found - short) <= abs(found) / 10 ** (_DIGITS - 10) else found
+
+
+def _equal(first: Any, second: Any) -> bool:
     import sympy
 
     if isinstance(first, sympy.MatrixBase) or isinstance(second, sympy.MatrixBase):
         if not isinstance(first, sympy.MatrixBase) or not isinstance(second, sympy.MatrixBase):
             return False
         return first.shape == second.shape and all(
-            _equal(a, b, rounded) for a, b in zip(first.flat(), second.flat(), strict=True)
+            _equal(a, b) for a, b in zip(first.flat(), second.flat(), strict=True)
         )
     if not isinstance(first, sympy.Expr) or not isinstance(second, sympy.Expr):
         return bool(first == second)
@@ -89,7 +102,7 @@ def _equal(first: Any, second: Any, rounded: bool) -> bool:
     lazy = (sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit, sympy.Derivative)
     first, second = (one.doit() if one.has(*lazy) else one for one in (first, second))
     variables = sorted(first.free_symbols | second.free_symbols, key=str)
-    verdict = _same_function(first, second, variables) if variables else _same_number(first, second, rounded)
+    verdict = _same_function(first, second, variables) if variables else _same_number(first, second)
     return _by_math_verify(first, second) if verdict is None else verdict
 
 
@@ -105,16 +118,14 @@ def _exact(expression: Any) -> Any:
     return expression
 
 
-def _same_number(first: Any, second: Any, rounded: bool) -> bool | None:
+def _same_number(first: Any, second: Any) -> bool | None:
     a, b = _value(first), _value(second)
     if a is None or b is None:
         return None
-    if _near(a, b):
-        exact = first.doit(), second.doit()
-        return not all(one.is_Rational for one in exact) or bool(exact[0] == exact[1])
-    if not rounded:
+    if not _near(a, b):
         return False
-    return bool(abs(a - b) <= 5.0001e-7 and abs(a - b) <= _CLOSE * abs(a) and abs(a - b) <= _CLOSE * abs(b))
+    exact = first.doit(), second.doit()
+    return not all(one.is_Rational for one in exact) or bool(exact[0] == exact[1])
 
 
 def _same_function(first: Any, second: Any, variables: list[Any]) -> bool | None:
@@ -244,17 +255,7 @@ def same_relation(a: Any, b: Any, sign: str, c: Any, d: Any, other_sign: str) ->
         a, b, c, d: formulas.
         sign, other_sign: one of ``= < > \le \ge \ne``.
     """
-    from math_verify.errors import TimeoutException
-    from math_verify.utils import timeout
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return bool(timeout(_SECONDS)(_same_relation)(a, b, sign, c, d, other_sign))
-    except (NameError, ImportError):
-        raise
-    except (Exception, TimeoutException):  # sympy raises nearly anything on odd input
-        return False
+    return bool(_in_time(_same_relation, a, b, sign, c, d, other_sign))
 
 
 def _same_relation(a: Any, b: Any, sign: str, c: Any, d: Any, other_sign: str) -> bool:

@@ -10,12 +10,27 @@ from llm.grading.structure import bracketed, split_unit
 
 _NUMBER = re.compile(r"([-+]?)\s*((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:[ '][0-9]{3})+|[0-9]{1,3}(?:\.[0-9]{3}){2,}")
+_PLACES = 6  # a decimal that is rounded has six places
+_DIGITS = 4  # and four digits at least
 _MIXED = re.compile(r"(-?)\s*([0-9]+)[\s-]+([0-9]+)\s*/\s*([0-9]+)")
 
 
 @lru_cache(maxsize=65536)
 def number(text: str) -> Fraction | None:
     """The value of a text that is one number, thousands, fraction, mixed number or per cent, unit aside; else None."""
+    bare = _bare(text)
+    return None if bare is None else _value(bare)
+
+
+@lru_cache(maxsize=65536)
+def places(text: str) -> int | None:
+    """How many digits a decimal number has behind its point, unit aside; None for what is no decimal number."""
+    match = _NUMBER.fullmatch(_bare(text) or "")
+    return len(match.group(2).partition(".")[2]) or None if match else None
+
+
+def _bare(text: str) -> str | None:
+    """Without currency, unit, per cent and brackets; None where a unit changes the value, or the text is long."""
     if len(text) > 400:
         return None
     text = text.strip()
@@ -29,6 +44,10 @@ def number(text: str) -> Fraction | None:
     text = re.sub(r"\s*(?:%|\\text\{\s*(?:percent|per cent)\s*\}|percent)$", "", text)
     while (pair := bracketed(text)) and pair[0] == "(" and "," not in text and _NUMBER.match(pair[1]):
         text = pair[1]
+    return text
+
+
+def _value(text: str) -> Fraction | None:
     repeating = re.fullmatch(r"(-?)([0-9]*)\.([0-9]{0,40})\\(?:overline|bar)\{([0-9]{1,40})\}", text)
     if repeating:
         minus, whole, fixed, cycle = repeating.groups()
@@ -73,7 +92,25 @@ def is_percent_of(gold: str, given: str, a: Fraction, b: Fraction) -> bool:
 
 
 def is_rounding(gold: str, given: str, a: Fraction, b: Fraction) -> bool:
-    """Whether one is the other to six places or more, four digits at least."""
-    if "." not in gold and "." not in given:
+    """Whether one is a decimal number that is the other, rounded to as many places as are written.
+
+    Six places and four digits are the fewest; fewer that are written end in zeros that are not. For a number that has
+    no more places than that, nothing but itself is right: 3.0000004 is not 3, and 1.5 not 1.5000003.
+
+    Args:
+        gold, given: as they are written.
+        a, b: their values.
+    """
+    first, second = places(gold), places(given)
+    return _stands_for(a, first, b, second) or _stands_for(b, second, a, first)
+
+
+def _stands_for(decimal: Fraction, written: int | None, value: Fraction, others: int | None) -> bool:
+    """Whether a decimal number of so many places is a value, rounded; ``others``: places of the value, if written."""
+    if written is None or (written < _PLACES and others is not None):
         return False
-    return abs(a - b) <= Fraction(1, 2_000_000) and abs(a - b) * 10_000 <= min(abs(a), abs(b))
+    unit = Fraction(1, 10 ** max(written, _PLACES))
+    error = abs(decimal - value)
+    if (value / unit).denominator == 1:
+        return error == 0
+    return 2 * error <= unit and error * 10**_DIGITS <= min(abs(decimal), abs(value))

@@ -27,7 +27,6 @@ _UNITS = {
     "euro": "euro", "degree": "degree", "radian": "radian", "rad": "radian", "deg": "degree", "USD": "dollar",
     "joule": "joule", "newton": "newton", "watt": "watt",
 }  # fmt: skip
-_UNIT_POWER = re.compile(r"\s*\^\{?([23])\}?")
 _WORD_UNIT = re.compile(
     r"(?P<core>.*?[0-9A-Za-z)}\]|!%.])\s*"
     r"(?P<unit>(?:(?:\\text\{[^{}]*\}|(?<![A-Za-z\\{])[A-Za-z]{2,}(?![A-Za-z{(])\.?)(?:\^\{-?[0-9]\})?[\s/.\-]*"
