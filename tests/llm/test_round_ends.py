@@ -10,6 +10,7 @@ from cerolab import make
 from cerolab.errors import CerolabError, StateError
 from cerolab.integrations.trl import checkpoint
 from cerolab.integrations.trl.clock import rounds_of_epoch
+from cerolab.integrations.trl.rewards import RewardError
 from tests.llm.small import allocated, pool, problem, run, weights
 
 SIZES = {"num_rounds": 6, "budget": 48}
@@ -82,6 +83,34 @@ def test_a_stop_asked_for_inside_a_round_is_obeyed_at_its_end(tmp_path, event):
     run(trainer)
     assert trainer.state.global_step == 6
     assert trainer.ledger.round_index == 3
+
+
+@pytest.mark.parametrize(("iterations", "step", "later"), [(1, 1, False), (2, 2, False), (2, 3, True)])
+@pytest.mark.parametrize("flag", ["should_training_stop", "should_epoch_stop"])
+@pytest.mark.parametrize("event", ["on_step_begin", "on_substep_end"])
+def test_a_stop_inside_an_optimizer_step_leaves_only_whole_rounds(tmp_path, event, flag, iterations, step, later):
+    given = {
+        **TWICE, "num_iterations": iterations, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 16,
+        "num_train_epochs": 2.0,
+    }  # fmt: skip
+    views, asks = [], Asks(flag, step, event)
+    saving = {"save_strategy": "steps", "save_steps": iterations}
+    trainer = allocated(tmp_path / "a", **given, **saving, on_round=views.append, callbacks=None if later else [asks])
+    if later:
+        trainer.add_callback(asks)
+    run(trainer)
+    steps, end = trainer.state.global_step, -(-(step + 1) // iterations) * iterations
+    assert steps == (end if flag == "should_training_stop" else end + 3 * iterations)  # an epoch has three rounds
+    assert trainer.ledger.round_index == trainer.allocator.round_index == len(views) == steps / iterations
+    assert [view.index for view in views] == list(range(len(views)))
+    whole, again = allocated(tmp_path / "b", **given), allocated(tmp_path / "c", **given)
+    run(whole)
+    again.train(resume_from_checkpoint=str(checkpoint.latest(tmp_path / "a")))
+    assert checkpoint.latest(tmp_path / "a").name == f"checkpoint-{steps}"
+    assert again.state.global_step == whole.state.global_step == 6 * iterations
+    assert torch.equal(weights(again), weights(whole))
+    assert again.ledger.responses == whole.ledger.responses
+    assert (again.ledger.exposure_M == whole.ledger.exposure_M).all()
 
 
 def test_a_save_by_hand_inside_a_round_says_when_it_is_taken(tmp_path, caplog):
@@ -200,3 +229,47 @@ def test_a_trainer_that_was_interrupted_goes_on_from_a_checkpoint(tmp_path):
     trainer.train(resume_from_checkpoint=True)
     assert torch.equal(weights(trainer), weights(whole))
     assert checkpoint.latest(tmp_path / "b").name == "checkpoint-12"
+
+
+def test_a_training_that_was_cut_short_leaves_nothing_in_the_log_of_the_next(tmp_path):
+    class Cuts(TrainerCallback):
+        def on_substep_end(self, args, state, control, **given):
+            if state.global_step > 4 and trainer._clip_log._seen:
+                raise KeyboardInterrupt
+
+    given = {
+        **TWICE, "gradient_accumulation_steps": 8, "per_device_train_batch_size": 4, "save_strategy": "steps",
+        "save_steps": 2, "epsilon": 1e-4,
+    }  # fmt: skip
+    whole = allocated(tmp_path / "a", **given)
+    run(whole)
+    trainer, cuts = allocated(tmp_path / "b", **given), Cuts()
+    trainer.add_callback(cuts)
+    with pytest.raises(KeyboardInterrupt):
+        run(trainer)
+    trainer.remove_callback(cuts)
+    trainer.train(resume_from_checkpoint=True)
+
+    def logged(one):
+        entries = [entry for entry in one.state.log_history if "reward" in entry or "loss" in entry]
+        return [{name: value for name, value in entry.items() if "time" not in name} for entry in entries]
+
+    assert any(entry.get("clip_ratio/region_mean", 0) > 0 for entry in logged(whole)[6:])
+    for mine, theirs in zip(logged(trainer), logged(whole), strict=True):
+        assert mine == pytest.approx(theirs, nan_ok=True)
+
+
+@pytest.mark.parametrize("error", [RewardError, KeyboardInterrupt])
+def test_after_an_error_in_a_rollout_the_trainer_still_evaluates(tmp_path, error):
+    def reward(completions, **_):
+        if trainer.model.training:
+            raise KeyboardInterrupt if error is KeyboardInterrupt else ValueError
+        return [1.0] * len(completions)
+
+    trainer = allocated(
+        tmp_path, problem_given=SIZES, reward=reward, eval_dataset=pool(4), per_device_eval_batch_size=8,
+        num_generations_eval=2,
+    )  # fmt: skip
+    with pytest.raises(error):
+        run(trainer)
+    assert trainer.evaluate()["eval_reward"] == 1.0

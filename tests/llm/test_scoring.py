@@ -41,7 +41,7 @@ def trained(folder, **given):
     trainer._score = lambda batches: (score(batches), seen.batches.extend(batches))[0]
 
     def counted(model, ids, *more, **named):
-        seen.scored += 0 if torch.is_grad_enabled() or trainer._scores_later else len(ids)
+        seen.scored += 0 if torch.is_grad_enabled() or trainer._scoring_deferred else len(ids)
         return logps(model, ids, *more, **named)
 
     trainer._get_per_token_logps_and_entropies = counted
@@ -85,7 +85,7 @@ def test_without_an_engine_too_only_rows_that_are_trained_on_are_scored(tmp_path
     scored, plain = [], trainer._get_per_token_logps_and_entropies
 
     def counted(model, ids, *more, **named):
-        if not torch.is_grad_enabled() and not trainer._scores_later:
+        if not torch.is_grad_enabled() and not trainer._scoring_deferred:
             scored.append(len(ids))
         return plain(model, ids, *more, **named)
 

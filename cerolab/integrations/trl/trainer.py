@@ -1,6 +1,6 @@
 """GRPO in which an allocator decides, round by round, which prompts get a group and how large it is.
 
-The only module that knows TRL's internals; written against TRL 1.16. A round is one generation batch of TRL, that is
+Written against TRL 1.16, whose internals only this package knows. A round is one generation batch of TRL, that is
 ``steps_per_generation * num_iterations`` calls of ``training_step``. The allocator is asked when the round starts,
 never by a prefetching loader, so that it always knows the feedback of the round before.
 """
@@ -51,7 +51,7 @@ from cerolab.integrations.trl.rows.exchange import exchanged
 from cerolab.integrations.trl.rows.importance import importance_ratio
 from cerolab.integrations.trl.rows.layout import Layout, local_rows
 from cerolab.integrations.trl.time_limit import check_thread
-from cerolab.integrations.trl.waiting import Waiting
+from cerolab.integrations.trl.waiting import HoldingHandler, Waiting
 from cerolab.records.rounds import RoundView
 
 logger = logging.getLogger(__name__)
@@ -95,6 +95,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
     """
 
     environments: list[Any] | None  # TRL's
+    callback_handler: Any
     _current_train_step_time: float
 
     def __init__(
@@ -150,13 +151,14 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self._micro_batches: list[Rows | None] = []
         self._view: RoundView | None = None
         self._rewards_NF = torch.empty(0)  # of the last wave, over all processes
-        self._scores_later = False
+        self._scoring_deferred = False
         self._wave_rows = 0  # rows of the wave that are no fillers, over all processes
         self._true_rows = 0  # and of this process
         self._sizes = Sizes(*torch.empty(4, 0))  # of its responses, over all processes
         self._logps_NT = torch.empty(0)
         self._step_ended = 0.0
-        self._moved = False  # whether this optimizer step has a gradient
+        self._has_gradient = False  # in this optimizer step
+        self.callback_handler = HoldingHandler(self.callback_handler, self._hold)
         self.add_callback(_RoundEnd(self))
 
     def _may_skip_rows(self) -> bool:
@@ -197,10 +199,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
             check_unused(self.allocator)
         self._step, self._last_loaded_step = 0, -1  # a training before this one may have been cut short
         self._micro_batches, self._view, self._waiting = [], None, Waiting()
-        output = super().train(resume_from_checkpoint, *given, **named)
-        if "should_save" in self._waiting.asked:
-            logger.warning("the training stopped inside round %d, where nothing is saved", self.ledger.round_index)
-        return output
+        self._clip_log, self._has_gradient, self._current_train_step_time = ClipLog(), False, 0.0
+        self._metrics["train"].clear()
+        return super().train(resume_from_checkpoint, *given, **named)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """One micro-batch of the round; at its start the round is generated."""
@@ -218,7 +219,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                 self._metrics["train"]["step_time"].append(self._current_train_step_time)
                 self._current_train_step_time = 0.0
         else:
-            self._moved = True
+            self._has_gradient = True
             loss = super().training_step(model, batch, num_items_in_batch)
         self._step_ended = time.perf_counter()
         if self._view is not None:
@@ -273,9 +274,9 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     def close_round(self, control: Any) -> None:
         """After an optimizer step: where it was the round's last, report the round; stop when the budget is spent."""
-        if not self._moved and self._last_loaded_step == self.state.global_step - 1:
+        if not self._has_gradient and self._last_loaded_step == self.state.global_step - 1:
             self._last_loaded_step = self.state.global_step  # no update: vLLM still has these weights
-        self._moved = False
+        self._has_gradient = False
         view = self._view
         if view is None or self.state.global_step % self.steps_per_round:
             return
@@ -293,12 +294,14 @@ class AllocatedGRPOTrainer(GRPOTrainer):
 
     def _maybe_log_save_evaluate(self, *given: Any, **named: Any) -> None:
         """TRL's; inside a round only the logging."""
-        if self._view is None:
-            super()._maybe_log_save_evaluate(*given, **named)
-            return
-        self._waiting.hold(self.control)
+        self._hold(self.control)
         super()._maybe_log_save_evaluate(*given, **named)
-        self._waiting.hold(self.control)  # what a callback of the logging asked for
+        self._hold(self.control)  # what a callback of the logging asked for
+
+    def _hold(self, control: Any) -> None:
+        """Inside a round: what has been asked for waits for its end."""
+        if self._view is not None:
+            self._waiting.hold(control)
 
     def _gathered(self, here: Tensor) -> Tensor:
         """A small tensor of each process, put together along the first axis."""
@@ -318,9 +321,11 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         mine = layout.prompts_of(process)
         self._wave_rows, self._true_rows = layout.size, layout.true_rows_of(process)
         examples = {int(prompt): self.train_dataset[int(prompt)] for prompt in np.unique(mine)}
-        self._scores_later = self._may_skip
-        rows = self._generate_and_score_completions([examples[int(prompt)] for prompt in mine])
-        self._scores_later = False
+        self._scoring_deferred = self._may_skip
+        try:
+            rows = self._generate_and_score_completions([examples[int(prompt)] for prompt in mine])
+        finally:
+            self._scoring_deferred = False
         self._forget_fillers(rows, layout)
         return rows, self._rewards_NF[: layout.size].cpu(), self._sizes
 
@@ -328,7 +333,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *given: Any, **named: Any
     ) -> Any:
         """TRL's; of rows that may be left out only once it is known which are kept, see ``_score``."""
-        if self._scores_later:
+        if self._scoring_deferred:
             return torch.full((len(input_ids), logits_to_keep), torch.nan, device=input_ids.device), None, None
         found = super()._get_per_token_logps_and_entropies(
             model, input_ids, attention_mask, logits_to_keep, *given, **named
