@@ -12,6 +12,7 @@ _NUMBER = re.compile(r"([-+]?)\s*((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*
 _GROUPED = re.compile(r"[0-9]{1,3}(?:[ '][0-9]{3})+|[0-9]{1,3}(?:\.[0-9]{3}){2,}")
 _PLACES = 6  # a decimal that is rounded has six places
 _DIGITS = 4  # and four digits at least
+_DOUBLE = 15  # digits that a program computes with
 _MIXED = re.compile(r"(-?)\s*([0-9]+)[\s-]+([0-9]+)\s*/\s*([0-9]+)")
 
 
@@ -113,4 +114,5 @@ def _stands_for(decimal: Fraction, written: int | None, value: Fraction, others:
     error = abs(decimal - value)
     if (value / unit).denominator == 1:
         return error == 0
-    return 2 * error <= unit and error * 10**_DIGITS <= min(abs(decimal), abs(value))
+    rounding = max(unit / 2, abs(value) / 10**_DOUBLE)  # of what a program computed the last digit may be off
+    return error <= rounding and error * 10**_DIGITS <= min(abs(decimal), abs(value))
