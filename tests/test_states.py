@@ -100,6 +100,9 @@ def refused(variant, state, names, books, wave, graded):
     return True
 
 
+REWARDS = [pytest.param(False, id="binary"), pytest.param(True, id="graded", marks=pytest.mark.slow)]  # seconds each
+
+
 @pytest.mark.parametrize("graded", [False, True], ids=["binary", "graded"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_states_of_a_run_are_all_taken(variant, graded):
@@ -144,7 +147,7 @@ def with_entry(array, at, value):
     return changed
 
 
-@pytest.mark.parametrize("graded", [False, True], ids=["binary", "graded"])
+@pytest.mark.parametrize("graded", REWARDS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_entry_that_could_not_be_is_refused_by_the_name_of_its_array(variant, graded):
     for state, books, wave in list(stages(variant, graded))[::3]:
@@ -162,7 +165,7 @@ def ignored(variant, state, key, value, at):
     return key == "run" and value == -2
 
 
-@pytest.mark.parametrize("graded", [False, True], ids=["binary", "graded"])
+@pytest.mark.parametrize("graded", REWARDS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_whatever_else_is_changed_is_refused_or_plays_on(variant, graded):
     rng = np.random.default_rng(0)
