@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
-from cerolab.text import brief
+from cerolab.text import brief, brief_fields
 from cerolab.types import BoolArray, FloatArray, IntArray
 
 
@@ -104,8 +104,7 @@ class Feedback:
 
     def __repr__(self) -> str:
         """``Feedback(num_responses=[8, 8, 8, ... 24], reward_sum=[3, 0, 8, ... 24])``."""
-        texts = [f"{name}={brief(value)}" for name in self.__slots__ if (value := getattr(self, name)) is not None]
-        return f"Feedback({', '.join(texts)})"
+        return brief_fields(self)
 
 
 class Wave(NamedTuple):

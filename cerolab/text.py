@@ -23,3 +23,10 @@ def brief(value: Any) -> str:
         return str(int(value)) if not isinstance(value, bool) else str(value)
     text = str(value) if isinstance(value, np.ndarray) else repr(value)
     return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
+
+
+def brief_fields(thing: Any) -> str:
+    """``Feedback(num_responses=[8, 8, 8, ... 24], reward_sum=[3, 0, 8, ... 24])``: a class with slots, without None."""
+    values = {name: getattr(thing, name) for name in thing.__slots__}
+    texts = [f"{name}={brief(value)}" for name, value in values.items() if value is not None]
+    return f"{type(thing).__name__}({', '.join(texts)})"

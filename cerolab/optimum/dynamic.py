@@ -21,7 +21,7 @@ from cerolab.errors import InvalidValueError
 from cerolab.optimum.convex import LINEAR, run_solver
 from cerolab.optimum.static import solve_static
 from cerolab.problem import AllocationProblem
-from cerolab.text import brief
+from cerolab.text import brief_fields
 from cerolab.types import FloatArray, IntArray
 
 _MOST_ARCS = 2_000_000
@@ -46,7 +46,7 @@ class DynamicOptimum:
     status: str = "optimal"
 
     def __repr__(self) -> str:
-        return f"DynamicOptimum({', '.join(f'{name}={brief(getattr(self, name))}' for name in self.__slots__)})"
+        return brief_fields(self)
 
     @property
     def gap(self) -> float:

@@ -17,7 +17,7 @@ from cerolab import utility
 from cerolab.errors import InvalidValueError
 from cerolab.problem import AllocationProblem
 from cerolab.rounding import comparable
-from cerolab.text import brief
+from cerolab.text import brief_fields
 from cerolab.types import FloatArray, IntArray
 
 _MOST_CANDIDATES = 1 << 18  # units that the repair step may sort
@@ -41,7 +41,7 @@ class Optimum:
     upper_bound: float
 
     def __repr__(self) -> str:
-        return f"Optimum({', '.join(f'{name}={brief(getattr(self, name))}' for name in self.__slots__)})"
+        return brief_fields(self)
 
     @property
     def gap(self) -> float:

@@ -20,14 +20,12 @@ from accelerate import Accelerator
 from accelerate.parallelism_config import ParallelismConfig
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
-from transformers import PrinterCallback
 
-from cerolab import Allocation, BaseAllocator, make, seeding
-from cerolab.allocator import NoOptions
+from cerolab import make
 from cerolab.errors import CerolabError
 from cerolab.integrations.trl.processes.sharding import check_reward_models, check_sharding, sharding
-from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
 from llm.models.tiny import tiny_tokenizer
+from tests.llm.scripted import Rounds, ScriptedTrainer
 from tests.llm.small import allocated, config, digits, pool, problem, small_model
 from tests.llm.stub_vllm import stub_vllm
 
@@ -52,64 +50,28 @@ def zero(stage):
     }}  # fmt: skip
 
 
-class Rounds(BaseAllocator):
-    """Rounds written down beforehand; a round is one wave or two, a wave is {prompt: units}."""
-
-    name = "rounds"
-    plan = (
-        [{5: 1}],  # one response: the second process has fillers only
-        [{3: 4}],
-        [{}],  # nobody
-        [{1: 2, 2: 3}, {2: 1}],  # two waves, fillers only in the second
-        [{4: 3, 8: 2}],  # an odd number of responses
-        [{8: 4}],  # responses, and no update
-        [{0: 4, 6: 4}],
-    )
-
-    def __init__(self, problem, seed=0):
-        super().__init__(problem, seed, NoOptions())
-        self.wave = 0
-
-    def _select(self):
-        waves = self.plan[self.round_index]
-        groups = waves[self.wave]
-        return Allocation(list(groups), list(groups.values()), last_wave=self.wave == len(waves) - 1)
-
-    def _learn(self, allocation, feedback):
-        self.wave = 0 if allocation.last_wave else self.wave + 1
-
-    def training_mask(self, round_feedback):
-        """All groups but prompt 8's."""
-        return np.concatenate([wave.allocation.prompts for wave in round_feedback]) != 8
-
-    def _arrays(self):
-        return {}
-
-    def _load_arrays(self, arrays):
-        pass
+ROUNDS = (
+    [{5: 1}],  # one response: the second process has fillers only
+    [{3: 4}],
+    [{}],  # nobody
+    [{1: 2, 2: 3}, {2: 1}],  # two waves, fillers only in the second
+    [{4: 3, 8: 2}],  # an odd number of responses
+    [{8: 4}],  # responses, and no update
+    [{0: 4, 6: 4}],
+)
 
 
-class Scripted(AllocatedGRPOTrainer):
-    """Its responses depend on round, wave, prompt and place in the wave: the same however many processes there are."""
+class Scripted(ScriptedTrainer):
+    """The responses of its stand-in for vLLM are written down."""
 
     def __init__(self, *given, **named):
         with stub_vllm():
             super().__init__(*given, **named)
-        self.remove_callback(PrinterCallback)
         self.llm = self.vllm_generation.llm
-        self.llm.respond, self.made = self.respond, 0
-
-    def _generate_and_score_completions(self, inputs):
-        self.first = self.accelerator.process_index * len(inputs)
-        return super()._generate_and_score_completions(inputs)
+        self.llm.respond = self.respond
 
     def respond(self, prompts):
-        self.made += len(prompts)
-        rows = []
-        for place, prompt in enumerate(prompts, start=self.first):
-            rng = seeding.generator("response", self._view.index, len(self._view.waves), place, str(prompt))
-            rows.append([*map(int, rng.choice(range(3, 46), int(rng.integers(1, 6)))), 2])
-        return rows
+        return [[*map(int, rng.choice(range(3, 46), int(rng.integers(1, 6)))), 2] for rng in self.luck(prompts)]
 
 
 SCENARIOS = {  # loss, micro-batches, optimizer, learning rate
@@ -126,7 +88,7 @@ def trainer_of(scenario, folder, **given):
         config(folder, optim=optimizer, learning_rate=rate, loss_type=loss, max_grad_norm=0.05, num_generations=2,
                per_device_train_batch_size=12 // int(os.environ.get("WORLD_SIZE", "1")) // micro_batches,
                gradient_accumulation_steps=micro_batches, **{**ENGINE, **given}),
-        pool(), allocator=Rounds(sizes), processing_class=tiny_tokenizer(), on_bad_reward="skip",
+        pool(), allocator=Rounds(sizes, ROUNDS, untrained=8), processing_class=tiny_tokenizer(), on_bad_reward="skip",
     )  # fmt: skip
 
 

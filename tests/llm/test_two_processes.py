@@ -15,78 +15,42 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from transformers import PrinterCallback
 from trl.trainer import grpo_trainer
 
-from cerolab import Allocation, BaseAllocator, make, seeding
-from cerolab.allocator import NoOptions
+from cerolab import make
 from cerolab.integrations.trl.processes.agreement import DivergedError
-from cerolab.integrations.trl.trainer import AllocatedGRPOTrainer
 from cerolab.records import find_runs, read_run
 from llm.models.tiny import tiny_tokenizer
+from tests.llm.scripted import Rounds, ScriptedTrainer
 from tests.llm.small import config, digits, pool, problem, small_model, weights
 
 ROOT = Path(__file__).resolve().parents[2]
 LETTERS = range(3, 46)  # of the tokenizer; 2 ends a text
 
 
-class Scheduled(BaseAllocator):
-    """Plays rounds written down beforehand; a round is one wave or two, a wave is {prompt: units}."""
-
-    name = "scheduled"
-    rounds = (
-        [{5: 1}],  # one response where g is 1: the second process has fillers only
-        [{3: 2, 9: 1}],  # an odd number of them
-        [{}],
-        [{1: 2, 2: 2, 7: 1}, {2: 1, 8: 2}],  # prompt 2 goes on in the second wave
-        [{4: 1}, {4: 2}],
-        [{0: 2, 6: 2, 10: 2, 11: 1}],
-        [{12: 3, 13: 1}],
-    )
-
-    def __init__(self, problem, seed):
-        super().__init__(problem, seed, NoOptions())
-        self.wave = 0
-
-    def _select(self):
-        waves = self.rounds[self.round_index % len(self.rounds)]
-        groups = waves[self.wave]
-        return Allocation(list(groups), list(groups.values()), last_wave=self.wave == len(waves) - 1)
-
-    def _learn(self, allocation, feedback):
-        self.wave = 0 if allocation.last_wave else self.wave + 1
-
-    def training_mask(self, round_feedback):
-        """All groups but prompt 8's."""
-        return np.concatenate([wave.allocation.prompts for wave in round_feedback]) != 8
-
-    def _arrays(self):
-        return {}
-
-    def _load_arrays(self, arrays):
-        pass
+ROUNDS = (
+    [{5: 1}],  # one response where g is 1: the second process has fillers only
+    [{3: 2, 9: 1}],  # an odd number of them
+    [{}],
+    [{1: 2, 2: 2, 7: 1}, {2: 1, 8: 2}],  # prompt 2 goes on in the second wave
+    [{4: 1}, {4: 2}],
+    [{0: 2, 6: 2, 10: 2, 11: 1}],
+    [{12: 3, 13: 1}],
+)
 
 
-class Scripted(AllocatedGRPOTrainer):
-    """Its responses depend on round, wave, prompt and place in the wave: the same however many processes there are."""
+class Scripted(ScriptedTrainer):
+    """Its model's responses are written down."""
 
     shortest = 1  # tokens of a response
 
     def __init__(self, *given, **named):
         super().__init__(*given, **named)
-        self.made, self.model.generate = 0, self.respond
-        self.remove_callback(PrinterCallback)
-
-    def _generate_and_score_completions(self, inputs):
-        self.first = self.accelerator.process_index * len(inputs)
-        return super()._generate_and_score_completions(inputs)
+        self.model.generate = self.respond
 
     def respond(self, input_ids, **_):
-        self.made += len(input_ids)
-        names = self._view.index, len(self._view.waves)
         rows = []
-        for place, prompt in enumerate(input_ids.tolist(), start=self.first):
-            rng = seeding.generator("response", *names, place, str([token for token in prompt if token]))
+        for rng in self.luck([[token for token in prompt if token] for prompt in input_ids.tolist()]):
             length = int(rng.integers(self.shortest, 7))
             rows.append([*rng.choice(LETTERS, length - 1), *([2] if length < 6 else rng.choice(LETTERS, 1))])
             rows[-1] += [0] * (6 - len(rows[-1]))
@@ -187,7 +151,7 @@ def trainer_of(scenario, folder, rounds):
     method, sizes, given = SCENARIOS[scenario]
     given = dict(given)
     sizes, processes = problem(**sizes), int(os.environ.get("WORLD_SIZE", "1"))
-    allocator = Scheduled(sizes, 0) if method == "scheduled" else make(method, sizes, seed=0)
+    allocator = Rounds(sizes, ROUNDS, untrained=8) if method == "scheduled" else make(method, sizes, seed=0)
     micro_batches = given.pop("micro_batches", 1)
     own = {"on_bad_reward": "skip"}
     own |= {name: given.pop(name) for name in ("skip_zero_advantage", "on_bad_reward") if name in given}

@@ -1,48 +1,18 @@
 """When vLLM gets weights and when it sleeps, with a stand-in for vLLM under TRL's own code."""
 
-import numpy as np
 import pytest
 
-from cerolab import Allocation, BaseAllocator
-from cerolab.allocator import NoOptions
+from tests.llm.scripted import Rounds
 from tests.llm.small import allocated, problem, run
 from tests.llm.stub_vllm import ALL, stub_vllm
 
 ENGINE = {"use_vllm": True, "vllm_mode": "colocate", "vllm_max_model_length": 64}
 
 
-class Planned(BaseAllocator):
-    """Plays rounds written down beforehand; a round is one wave or two, a wave is {prompt: units}."""
-
-    name = "planned"
-
-    def __init__(self, problem, rounds):
-        super().__init__(problem, 0, NoOptions())
-        self.rounds, self.wave = rounds, 0
-
-    def _select(self):
-        waves = self.rounds[self.round_index]
-        return Allocation(
-            list(waves[self.wave]), list(waves[self.wave].values()), last_wave=self.wave == len(waves) - 1
-        )
-
-    def _learn(self, allocation, feedback):
-        self.wave = 0 if allocation.last_wave else self.wave + 1
-
-    def training_mask(self, round_feedback):
-        return np.concatenate([wave.allocation.prompts for wave in round_feedback]) != 9
-
-    def _arrays(self):
-        return {}
-
-    def _load_arrays(self, arrays):
-        pass
-
-
 def trained(folder, rounds, **given):
     sizes = problem(num_rounds=len(rounds), budget=8 * len(rounds), max_units=2)
     with stub_vllm():
-        trainer = allocated(folder, allocator=Planned(sizes, rounds), **ENGINE, **given)
+        trainer = allocated(folder, allocator=Rounds(sizes, rounds, untrained=9), **ENGINE, **given)
     trainer.vllm_generation.llm.respond = lambda prompts: [[3 + 7 * i % 40, 2] for i in range(len(prompts))]
     run(trainer)
     return trainer, trainer.vllm_generation.llm

@@ -13,7 +13,7 @@ from trl.trainer.utils import get_config_model_id
 from cerolab import AllocationProblem, Allocator
 from cerolab.errors import CerolabError, InvalidValueError, UnknownNameError
 from cerolab.integrations.trl.precision import check_precision
-from cerolab.integrations.trl.processes.sharding import check_sharding, sharding
+from cerolab.integrations.trl.processes.sharding import check_sharding, generate_together, sharding
 
 TRL_VERSION = "1.16"  # cerolab.integrations.trl.trainer overrides internals of this minor version
 
@@ -98,7 +98,7 @@ def check_args(args: GRPOConfig, problem: AllocationProblem) -> None:
 
 def _check_tools(args: GRPOConfig, dataset: Any, trl: Mapping[str, Any]) -> None:
     named = [name for name in ("tools", "environment_factory") if trl.get(name)]
-    together = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
+    together = generate_together(args)
     together |= args.vllm_enable_sleep_mode and sharding(args)[1]  # each turn gathers the weights anew
     if named and together and args.world_size > 1:
         raise CerolabError(

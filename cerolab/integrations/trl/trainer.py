@@ -599,7 +599,7 @@ class AllocatedGRPOTrainer(GRPOTrainer):
                 metrics[f"trained_rows/{name}"] += metrics.pop(name)
         if not self._clip_range.known or "clip_sizes" not in inputs:  # not logged, or nothing is clipped
             return
-        mask_NT = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+        mask_NT = _counted(inputs)
         log_ratio_NT = self._logps_NT - inputs["old_per_token_logps"]
         clipped = self._clip_range.clipped(log_ratio_NT, inputs["advantages"], mask_NT)
         parts = self.args.gradient_accumulation_steps

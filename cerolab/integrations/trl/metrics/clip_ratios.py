@@ -7,11 +7,13 @@ micro-batch TRL would have it, so that the means are over all rows of that one. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from cerolab.integrations.trl.processes.gather import Gather
 
 TWO_SIDED = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")  # clipped below and above; "cispo" above only
 NAMES = ("low_mean", "high_mean", "region_mean", "low_min", "high_max")
@@ -80,7 +82,7 @@ class ClipLog:
         """Rows of a micro-batch; ``part_N`` is TRL's micro-batch, -1 for a filler."""
         self._seen.append(torch.stack([part_N.float().cpu(), low_N, high_N, size_N], 1))
 
-    def take(self, size_B: Tensor, whole_B: Tensor, gather: Callable[[Tensor], Tensor]) -> dict[str, list[float]]:
+    def take(self, size_B: Tensor, whole_B: Tensor, gather: Gather) -> dict[str, list[float]]:
         """TRL's entries of the step by name, one a micro-batch of TRL's.
 
         Args:

@@ -6,11 +6,13 @@ responses of a wave over all processes, _B rows here, _T tokens of a response.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+
+from cerolab.integrations.trl.processes.gather import Gather
 
 SAMPLING = tuple(
     f"sampling/{name}"
@@ -22,7 +24,6 @@ SAMPLING = tuple(
         "importance_sampling_ratio/max",
     )
 )
-Gather = Callable[[Tensor], Tensor]  # tensors of one shape in each process, put together along the first axis
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ process's responses are credited to the prompts of another.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cerolab import Allocation, AllocationProblem
 from cerolab.errors import CerolabError
+from cerolab.integrations.trl.processes.gather import Gather
 
 _PARTS = ("problem", "place in the round", "prompts", "units", "rows of train_dataset")  # what is compared
 
@@ -33,7 +33,7 @@ class Agreement:
         gather: int64 [1, parts] of each process to [processes, parts] in all.
     """
 
-    def __init__(self, problem: AllocationProblem, dataset: Any, gather: Callable[[Tensor], Tensor]):
+    def __init__(self, problem: AllocationProblem, dataset: Any, gather: Gather):
         self._problem = zlib.crc32(_text(problem.to_dict()).encode())
         self._dataset, self._gather = dataset, gather
         self._row_M = np.full(problem.num_prompts, -1, np.int64)  # checksum of each row; -1: not read yet

@@ -31,6 +31,11 @@ def sharding(args: GRPOConfig) -> tuple[str, bool]:
     return str(DistributedType.NO.value), False
 
 
+def generate_together(args: GRPOConfig) -> bool:
+    """Whether vLLM answers all processes at once, so that each must ask as often as the others."""
+    return bool(args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1))
+
+
 def check_sharding(
     kind: str,
     in_pieces: bool,
@@ -68,8 +73,7 @@ def check_sharding(
             "all processes; theirs differ in number and length here",
             "set use_vllm=True, or use DDP or ZeRO-2, where each process has all weights",
         )
-    together = args.use_vllm and (args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
-    if together and problem.responses_per_unit % processes:
+    if generate_together(args) and problem.responses_per_unit % processes:
         raise InvalidValueError(
             "responses_per_unit",
             problem.responses_per_unit,

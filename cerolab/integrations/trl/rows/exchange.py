@@ -6,17 +6,16 @@ Only rows that somebody trains on travel, without the padding that none of them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from cerolab.integrations.trl.processes.gather import Gather
 from cerolab.integrations.trl.rows.batches import PROMPT, Rows, per_token
 from cerolab.integrations.trl.rows.dealing import NOBODY
 from cerolab.integrations.trl.rows.layout import Layout, local_rows
-
-Gather = Callable[[Tensor], Tensor]  # tensors of one shape in each process, put together along the first axis
 
 
 def exchanged(
